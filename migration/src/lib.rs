@@ -1,1 +1,55 @@
 //! The history of the schema.
+//!
+//! [`Migrator`] lists the steps; [`up`] takes those that are missing, once, however many programs
+//! try at the same time.
+
+mod grants;
+mod m20261121_000001_users;
+mod m20261121_000002_sessions;
+mod m20261121_000003_user_activity;
+mod m20261121_000004_verifications;
+mod m20261121_000005_tenants;
+mod m20261121_000006_roles;
+mod m20261121_000007_service_accounts;
+mod m20261121_000008_assignments;
+mod m20261121_000009_audit_log;
+mod m20261121_000010_signing_keys;
+mod m20261121_000011_operations;
+mod m20261121_000012_authz_state;
+mod m20261121_000013_notifications;
+mod m20261121_000014_row_level_security;
+mod runner;
+mod sql;
+
+pub use grants::grant_api_role;
+pub use runner::{
+    Applied, Down, MigrateError, Status, connect, down, expected_version, known, pending, stamp,
+    status, up,
+};
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+/// The steps, in the order in which they were made.
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261121_000001_users::MIGRATION),
+            Box::new(m20261121_000002_sessions::MIGRATION),
+            Box::new(m20261121_000003_user_activity::MIGRATION),
+            Box::new(m20261121_000004_verifications::MIGRATION),
+            Box::new(m20261121_000005_tenants::MIGRATION),
+            Box::new(m20261121_000006_roles::MIGRATION),
+            Box::new(m20261121_000007_service_accounts::MIGRATION),
+            Box::new(m20261121_000008_assignments::MIGRATION),
+            Box::new(m20261121_000009_audit_log::MIGRATION),
+            Box::new(m20261121_000010_signing_keys::MIGRATION),
+            Box::new(m20261121_000011_operations::MIGRATION),
+            Box::new(m20261121_000012_authz_state::MIGRATION),
+            Box::new(m20261121_000013_notifications::MIGRATION),
+            Box::new(m20261121_000014_row_level_security::MIGRATION),
+        ]
+    }
+}

@@ -1,0 +1,100 @@
+//! What the API's role may do: rows it needs, and nothing of the schema.
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{DatabaseConnection, DbBackend, Statement, TransactionTrait},
+};
+use tracing::warn;
+
+use crate::runner::MigrateError;
+
+const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
+
+/// The rights on each table. A test compares the list with the tables that there are.
+const RIGHTS: [(&str, &str); 22] = [
+    ("accounts", ALL),
+    ("api_keys", ALL),
+    // What was written stays written, also by a program that was taken over.
+    ("audit_log", "SELECT, INSERT"),
+    // Counted up by triggers, which run with the owner's rights.
+    ("authz_state", "SELECT"),
+    ("device_fingerprints", ALL),
+    ("idempotency_keys", ALL),
+    ("invitations", ALL),
+    ("login_throttles", ALL),
+    ("mfa_verifications", ALL),
+    ("one_time_tokens", ALL),
+    ("organizations", ALL),
+    ("outbox", ALL),
+    ("projects", ALL),
+    ("refresh_tokens", ALL),
+    ("roles", ALL),
+    ("seaql_migrations", "SELECT"),
+    ("service_accounts", ALL),
+    ("sessions", ALL),
+    ("signing_keys", ALL),
+    // Old months go by gatepost_maintain_activity, a person's rows with the person.
+    ("user_activity", "SELECT, INSERT"),
+    ("user_role_assignments", ALL),
+    ("users", ALL),
+];
+
+/// Gives `role` exactly the rights that the API needs, and takes back any other on our tables.
+///
+/// Call it after each migration: a new table has no rights yet. If `role` is the role that is
+/// connected, it owns the tables and nothing is done.
+///
+/// # Errors
+///
+/// [`MigrateError::Role`] if there is no such role.
+pub async fn grant_api_role(db: &DatabaseConnection, role: &str) -> Result<(), MigrateError> {
+    let found = db
+        .query_one_raw(Statement::from_sql_and_values(
+            DbBackend::Postgres,
+            "SELECT quote_ident(rolname) AS role, quote_ident(current_schema()) AS schema,
+                rolname = current_user AS own, rolsuper OR rolbypassrls AS sees_all
+             FROM pg_roles WHERE rolname = $1",
+            [role.into()],
+        ))
+        .await?
+        .ok_or_else(|| {
+            MigrateError::Role(format!(
+                "there is no role {role:?}: make it with CREATE ROLE … LOGIN first"
+            ))
+        })?;
+    if found.try_get("", "sees_all")? {
+        warn!(
+            "role {role:?} is not bound by row-level security: take SUPERUSER and BYPASSRLS away"
+        );
+    }
+    if found.try_get("", "own")? {
+        return Ok(());
+    }
+    let role: String = found.try_get("", "role")?;
+    let schema: String = found.try_get("", "schema")?;
+    let transaction = db.begin().await?;
+    transaction
+        .execute_unprepared(&statements(&schema, &role))
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Both names are quoted already.
+fn statements(schema: &str, role: &str) -> String {
+    let sql = format!(
+        // Two programs that grant at once would get "tuple concurrently updated".
+        "SELECT pg_advisory_xact_lock(hashtextextended('gatepost_grants', 0));
+         SET LOCAL lock_timeout = '5s';
+         GRANT USAGE ON SCHEMA {schema} TO {role};
+         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz)
+             TO {role};"
+    );
+    let rights = RIGHTS.map(|(table, rights)| {
+        format!(
+            "REVOKE ALL ON {schema}.{table} FROM {role};
+             GRANT {rights} ON {schema}.{table} TO {role};"
+        )
+    });
+    sql + &rights.concat()
+}

@@ -1,1 +1,46 @@
-//! Gatepost.
+//! Gatepost: who you are, what you belong to, and what you may do.
+//!
+//! A request comes in through [`routes`], is wrapped by [`http::envelope`],
+//! gets its actor from [`access::authenticate`] and its permit from
+//! [`access::permit`], and ends in one of the features. Each feature has the
+//! files it needs of `handlers` (HTTP in and out), `service` (what happens;
+//! transactions), `repo` (queries) and `model` (types, errors).
+//!
+//! - Who you are: [`registration`], [`login`], [`sessions`], [`users`], [`activity`], [`keys`]
+//! - What you belong to: [`organizations`], [`accounts`], [`projects`],
+//!   [`roles`], [`role_assignments`], [`invitations`]
+//! - What you may do: [`policy`], [`authzen`]
+//! - Running it: [`config`], [`database`], [`admin`], [`audit`], [`health`], [`mail`]
+
+pub mod access;
+pub mod accounts;
+pub mod activity;
+pub mod admin;
+pub mod app;
+pub mod audit;
+pub mod authzen;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod crypto;
+pub mod database;
+pub mod health;
+pub mod http;
+pub mod invitations;
+pub mod keys;
+pub mod login;
+pub mod mail;
+pub mod openapi;
+pub mod organizations;
+pub mod policy;
+pub mod problem;
+pub mod problems;
+pub mod projects;
+pub mod registration;
+pub mod role_assignments;
+pub mod roles;
+pub mod routes;
+pub mod server;
+pub mod sessions;
+pub mod state;
+pub mod users;

@@ -1,0 +1,137 @@
+//! Who calls.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::resource::ResourceRef;
+
+/// What can hold a role and act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalType {
+    /// A person.
+    User,
+    /// A program.
+    ServiceAccount,
+}
+
+impl PrincipalType {
+    /// Its name in the database, the interface and the policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ServiceAccount => "service_account",
+        }
+    }
+}
+
+impl FromStr for PrincipalType {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "user" => Ok(Self::User),
+            "service_account" => Ok(Self::ServiceAccount),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Someone or something that can hold a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Principal)]
+pub struct Principal {
+    /// What it is.
+    pub r#type: PrincipalType,
+    /// Its id.
+    pub id: Uuid,
+}
+
+impl Principal {
+    /// A user.
+    pub const fn user(id: Uuid) -> Self {
+        Self {
+            r#type: PrincipalType::User,
+            id,
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.r#type.as_str(), self.id)
+    }
+}
+
+/// A role held on a resource and on all below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The role assignment it comes from.
+    pub id: Uuid,
+    /// The role's key.
+    pub role: Arc<str>,
+    /// What the role carries.
+    pub permissions: Arc<[String]>,
+    /// Where it holds.
+    pub resource: ResourceRef,
+    /// The tenant of the resource; none for the system.
+    pub organization_id: Option<Uuid>,
+    /// Holds until, and not at, this time.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What is known of a principal when the policy is asked about it.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Who.
+    pub principal: Principal,
+    /// `active`, or why not.
+    pub status: String,
+    /// What policies see of a user; set by administrators only.
+    pub attributes: serde_json::Value,
+    /// Everything held, expired grants too.
+    pub grants: Arc<[Grant]>,
+}
+
+/// The session a request came with.
+#[derive(Clone, Debug)]
+pub struct SessionState {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// When the user last proved who they are.
+    pub auth_time: DateTime<Utc>,
+    /// How (RFC 8176).
+    pub amr: Vec<String>,
+    /// Ends without use at this time.
+    pub idle_expires_at: DateTime<Utc>,
+    /// Ends at this time in any case.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Who calls, by which session.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Who, and what they hold.
+    pub subject: Arc<Subject>,
+    /// The session that the token belongs to.
+    pub session: Arc<SessionState>,
+}
+
+impl Actor {
+    /// Who.
+    pub fn principal(&self) -> Principal {
+        self.subject.principal
+    }
+
+    /// The id of the user who calls.
+    pub fn user_id(&self) -> Uuid {
+        self.subject.principal.id
+    }
+}

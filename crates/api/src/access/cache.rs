@@ -1,0 +1,264 @@
+//! What the hot path knows without asking the database.
+//!
+//! An entry counts only while nothing it was made of has changed since its
+//! loading *began*, so a change can never be overtaken by an older answer.
+//! Changes made here are applied before their request is answered; those of
+//! other instances come by [`super::listener`]. While that is cut off, nothing
+//! is answered from memory.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::sync::Cache;
+use uuid::Uuid;
+
+use super::{
+    actor::{Principal, SessionState, Subject},
+    resource::{Located, ResourceRef, ResourceType},
+};
+use crate::crypto::keys::AccessClaims;
+
+/// Entries of each kind; about 100 MiB if all are full, with few grants each.
+const CAPACITY: u64 = 100_000;
+/// No entry lives longer, whatever was or was not heard.
+const BACKSTOP: Duration = Duration::from_mins(1);
+/// Counters of change. More of them means that one change makes fewer others be read again.
+const SHARDS: usize = 8192;
+
+/// Something that changed in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A session ended, or was stepped up.
+    Session(Uuid),
+    /// A user's status or attributes.
+    User(Uuid),
+    /// The roles that a principal holds.
+    Grants(Principal),
+    /// What some role carries.
+    Role,
+    /// Where a resource stands, or that it is gone.
+    Resource(ResourceRef),
+    /// The signing keys.
+    Keys,
+}
+
+impl Change {
+    /// Reads the payload of a notification: `<kind> <id>`, as the triggers write it.
+    pub fn parse(payload: &str) -> Option<Self> {
+        let mut words = payload.split(' ');
+        let kind = words.next()?;
+        let change = match (kind, words.next(), words.next()) {
+            ("session", Some(id), None) => Self::Session(id.parse().ok()?),
+            ("user", Some(id), None) => Self::User(id.parse().ok()?),
+            ("grants", Some(r#type), Some(id)) => Self::Grants(Principal {
+                r#type: r#type.parse().ok()?,
+                id: id.parse().ok()?,
+            }),
+            ("role", _, None) => Self::Role,
+            ("resource", Some(r#type), Some(id)) => Self::Resource(ResourceRef::new(
+                r#type.parse::<ResourceType>().ok()?,
+                id.parse().ok()?,
+            )),
+            ("keys", ..) => Self::Keys,
+            _ => return None,
+        };
+        words.next().is_none().then_some(change)
+    }
+}
+
+/// Everything that is kept in memory.
+pub struct Caches {
+    /// Access tokens that were verified, by their SHA-256.
+    pub tokens: Cache<[u8; 32], Arc<AccessClaims>>,
+    /// Live sessions, by id.
+    pub sessions: Cached<Uuid, SessionState>,
+    /// What principals hold.
+    pub subjects: Cached<Principal, Subject>,
+    /// Where resources stand.
+    pub resources: Cached<ResourceRef, Located>,
+    listening: Arc<AtomicBool>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        let listening = Arc::new(AtomicBool::new(false));
+        Self {
+            tokens: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(BACKSTOP)
+                .build(),
+            sessions: Cached::new(&listening),
+            subjects: Cached::new(&listening),
+            resources: Cached::new(&listening),
+            listening,
+        }
+    }
+}
+
+impl Caches {
+    /// Forgets what `change` made untrue.
+    pub fn forget(&self, change: &Change) {
+        match change {
+            Change::Session(id) => self.sessions.touch(id),
+            Change::User(id) => self.subjects.touch(&Principal::user(*id)),
+            Change::Grants(principal) => self.subjects.touch(principal),
+            Change::Role => self.subjects.touch_all(),
+            Change::Resource(resource) => self.resources.touch(resource),
+            Change::Keys => self.tokens.invalidate_all(),
+        }
+    }
+
+    /// Forgets everything: changes may have been missed.
+    pub fn forget_all(&self) {
+        self.tokens.invalidate_all();
+        self.sessions.touch_all();
+        self.subjects.touch_all();
+        self.resources.touch_all();
+    }
+
+    /// Says whether changes made elsewhere are heard of. While not, nothing is answered from memory.
+    pub fn set_listening(&self, listening: bool) {
+        if listening {
+            self.forget_all();
+        }
+        self.listening.store(listening, Ordering::SeqCst);
+    }
+
+    /// Whether changes made elsewhere are heard of.
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::SeqCst)
+    }
+}
+
+/// One kind of entry.
+pub struct Cached<K, V> {
+    entries: Cache<K, (Stamp, Arc<V>)>,
+    shards: Box<[AtomicU64]>,
+    all: AtomicU64,
+    hasher: RandomState,
+    listening: Arc<AtomicBool>,
+}
+
+/// How often what an entry is made of had changed when its loading began.
+type Stamp = (u64, u64);
+
+impl<K, V> Cached<K, V>
+where
+    K: Copy + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn new(listening: &Arc<AtomicBool>) -> Self {
+        Self {
+            entries: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(BACKSTOP)
+                .build(),
+            shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            all: AtomicU64::new(0),
+            hasher: RandomState::new(),
+            listening: Arc::clone(listening),
+        }
+    }
+
+    /// The entry of `key`, from memory if that is known to be true, else as `load` finds it.
+    pub async fn get_or_load<E>(
+        &self,
+        key: K,
+        load: impl AsyncFnOnce() -> Result<Option<Arc<V>>, E>,
+    ) -> Result<Option<Arc<V>>, E> {
+        let usable = self.listening.load(Ordering::SeqCst);
+        let stamp = self.stamp(&key);
+        if usable
+            && let Some((made, value)) = self.entries.get(&key)
+            && made == stamp
+        {
+            return Ok(Some(value));
+        }
+        let found = load().await?;
+        if let Some(value) = &found
+            && usable
+        {
+            self.entries.insert(key, (stamp, Arc::clone(value)));
+        }
+        Ok(found)
+    }
+
+    fn touch(&self, key: &K) {
+        self.shard(key).fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn touch_all(&self) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn stamp(&self, key: &K) -> Stamp {
+        (self.all.load(Ordering::SeqCst), self.shard(key).load(Ordering::SeqCst))
+    }
+
+    fn shard(&self, key: &K) -> &AtomicU64 {
+        let hash = self.hasher.hash_one(key);
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        &self.shards[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn read(cache: &Cached<Uuid, u8>, key: Uuid, found: u8) -> u8 {
+        let value = cache
+            .get_or_load(key, async || Ok::<_, Infallible>(Some(Arc::new(found))))
+            .await;
+        *value.unwrap().unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_change_during_loading_is_not_overtaken_by_the_older_answer() {
+        let listening = Arc::new(AtomicBool::new(true));
+        let cache = Cached::<Uuid, u8>::new(&listening);
+        let key = Uuid::now_v7();
+        let load = async || {
+            cache.touch(&key);
+            Ok::<_, Infallible>(Some(Arc::new(1)))
+        };
+        cache.get_or_load(key, load).await.unwrap();
+        assert_eq!(read(&cache, key, 2).await, 2);
+        assert_eq!(read(&cache, key, 3).await, 2, "kept once it is true");
+    }
+
+    #[actix_web::test]
+    async fn nothing_is_answered_from_memory_while_changes_are_not_heard_of() {
+        let listening = Arc::new(AtomicBool::new(true));
+        let cache = Cached::<Uuid, u8>::new(&listening);
+        let key = Uuid::now_v7();
+        assert_eq!(read(&cache, key, 1).await, 1);
+        listening.store(false, Ordering::SeqCst);
+        assert_eq!(read(&cache, key, 2).await, 2);
+    }
+
+    #[test]
+    fn payloads_of_triggers_are_understood() {
+        let id = Uuid::now_v7();
+        assert_eq!(Change::parse(&format!("session {id}")), Some(Change::Session(id)));
+        assert_eq!(
+            Change::parse(&format!("grants user {id}")),
+            Some(Change::Grants(Principal::user(id)))
+        );
+        assert_eq!(
+            Change::parse(&format!("resource project {id}")),
+            Some(Change::Resource(ResourceRef::new(ResourceType::Project, id)))
+        );
+        for wrong in ["", "session", "session x", "user a b", "resource project"] {
+            assert_eq!(Change::parse(wrong), None, "{wrong}");
+        }
+    }
+}

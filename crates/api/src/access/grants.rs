@@ -1,0 +1,105 @@
+//! What principals hold: their role assignments, and whether they may act at all.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use uuid::Uuid;
+
+use super::{
+    actor::{Grant, Principal, PrincipalType, Subject},
+    resource::ResourceRef,
+};
+use crate::{
+    database::tx::{Scope, Tx},
+    state::AppState,
+};
+
+/// A principal and everything it holds, or nothing if there is no such principal.
+///
+/// Answered from memory where that is known to be true.
+pub async fn subject(state: &AppState, principal: Principal) -> Result<Option<Arc<Subject>>, DbErr> {
+    state
+        .cache
+        .subjects
+        .get_or_load(principal, async || look_up(state, principal).await)
+        .await
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    status: String,
+    attributes: serde_json::Value,
+    assignment_id: Option<Uuid>,
+    role_id: Option<Uuid>,
+    role: Option<String>,
+    permissions: Option<Vec<String>>,
+    resource_type: Option<String>,
+    resource_id: Option<Uuid>,
+    organization_id: Option<Uuid>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Subject>>, DbErr> {
+    let holder = match principal.r#type {
+        PrincipalType::User => {
+            "SELECT p.status, p.attributes, $1::uuid AS id FROM users p WHERE p.id = $1"
+        }
+        PrincipalType::ServiceAccount => {
+            "SELECT p.status, '{}'::jsonb AS attributes, $1::uuid AS id FROM service_accounts p WHERE p.id = $1"
+        }
+    };
+    let column = match principal.r#type {
+        PrincipalType::User => "user_id",
+        PrincipalType::ServiceAccount => "service_account_id",
+    };
+    let sql = format!(
+        "SELECT h.status, h.attributes, a.id AS assignment_id, r.id AS role_id, r.key AS role, r.permissions, \
+                a.resource_type, a.resource_id, a.organization_id, a.expires_at \
+         FROM ({holder}) h \
+         LEFT JOIN user_role_assignments a ON a.{column} = h.id \
+         LEFT JOIN roles r ON r.id = a.role_id \
+         ORDER BY a.id"
+    );
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [principal.id.into()]);
+    let rows = Row::find_by_statement(statement).all(&*tx).await?;
+    tx.commit().await?;
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    let (status, attributes) = (first.status.clone(), first.attributes.clone());
+    let mut known = HashMap::new();
+    let grants = rows
+        .into_iter()
+        .filter_map(|row| grant(row, &mut known))
+        .collect();
+    Ok(Some(Arc::new(Subject {
+        principal,
+        status,
+        attributes,
+        grants,
+    })))
+}
+
+/// What a role carries, shared by the grants of it.
+type Carried = HashMap<Uuid, (Arc<str>, Arc<[String]>)>;
+
+fn grant(row: Row, known: &mut Carried) -> Option<Grant> {
+    let kind = row.resource_type?.parse().ok()?;
+    let (name, carried) = (row.role?, row.permissions?);
+    let (role, permissions) = known
+        .entry(row.role_id?)
+        .or_insert_with(|| (name.into(), carried.into()));
+    Some(Grant {
+        id: row.assignment_id?,
+        role: Arc::clone(role),
+        permissions: Arc::clone(permissions),
+        resource: ResourceRef {
+            kind,
+            id: row.resource_id,
+        },
+        organization_id: row.organization_id,
+        expires_at: row.expires_at,
+    })
+}

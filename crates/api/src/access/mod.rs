@@ -1,0 +1,14 @@
+//! Who calls, what they hold, and the proof that the policy said yes.
+//!
+//! [`authenticate`] finds the [`actor::Actor`], [`permit`] asks the policy and
+//! builds [`permit::Permit`]s, [`cache`] keeps the database off the way, and
+//! [`listener`] keeps the cache true.
+
+pub mod actor;
+pub mod authenticate;
+pub mod cache;
+pub mod grants;
+pub mod listener;
+pub mod permit;
+pub mod question;
+pub mod resource;

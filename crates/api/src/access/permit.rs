@@ -1,0 +1,232 @@
+//! Proof that the policy said yes.
+//!
+//! A [`Permit<A>`] names an action in its type, and carries the actor and the
+//! resource that the policy was asked about. Its fields are private and this
+//! module is the only code that builds one. Services take a permit where they
+//! would otherwise take a user id and a path parameter, so what was authorized
+//! and what is done cannot drift apart.
+
+use std::{
+    future::{Ready, ready},
+    marker::PhantomData,
+    sync::Arc,
+};
+
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    middleware::Next,
+    web::Data,
+};
+use uuid::Uuid;
+
+use super::{
+    actor::{Actor, Principal},
+    question,
+    resource::{self, Located, ResourceRef, ResourceType},
+};
+use crate::{
+    database::tx::Scope,
+    http::{origin::Origin, path},
+    problem::{Code, Problem},
+    state::AppState,
+};
+
+/// Something that may be allowed or forbidden. One unit struct each.
+pub trait Action: 'static {
+    /// The permission that the policy is asked for.
+    const NAME: &'static str;
+    /// What it is asked about.
+    const TARGET: Target;
+}
+
+/// How a route says what it acts on.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// The installation as a whole.
+    System,
+    /// The caller's own user.
+    Own,
+    /// The resource whose id stands at this place of the path.
+    Path(ResourceType, &'static str),
+    /// The resource of the role assignment whose id stands at this place of the path.
+    Assignment(&'static str),
+    /// Any resource on which the caller holds a role. The service asks again, with
+    /// [`narrow`], for the resource that the body names.
+    Anywhere,
+}
+
+/// Proof that the policy allowed `A` to this actor on this resource.
+pub struct Permit<A> {
+    actor: Actor,
+    origin: Origin,
+    located: Arc<Located>,
+    action: PhantomData<fn() -> A>,
+}
+
+impl<A> Permit<A> {
+    /// Who was allowed.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Who was allowed.
+    pub fn principal(&self) -> Principal {
+        self.actor.principal()
+    }
+
+    /// Where the request came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What they were allowed to touch.
+    pub fn resource(&self) -> ResourceRef {
+        self.located.resource
+    }
+
+    /// The id of what they were allowed to touch; nil for the system, which has none.
+    pub fn id(&self) -> Uuid {
+        self.located.resource.id.unwrap_or_default()
+    }
+
+    /// Where that stands.
+    pub fn located(&self) -> &Located {
+        &self.located
+    }
+
+    /// The rows that a transaction under this permit may see.
+    pub fn scope(&self) -> Scope {
+        self.located.scope()
+    }
+}
+
+/// Asks the policy about `A` and leaves a [`Permit<A>`] for the handler.
+///
+/// Runs as middleware, because extractors run concurrently: as an extractor,
+/// a bad body could answer 400 to someone who should have got 403.
+pub(crate) async fn authorize<A: Action>(
+    req: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = Data::clone(AppState::of(req.request()));
+    let actor = req.extensions().get::<Actor>().cloned();
+    match ask::<A>(&state, actor, req.request()).await {
+        Ok(permit) => {
+            req.extensions_mut().insert(permit);
+            Ok(next.call(req).await?.map_into_boxed_body())
+        }
+        Err(problem) => Ok(req.error_response(problem)),
+    }
+}
+
+async fn ask<A: Action>(
+    state: &AppState,
+    actor: Option<Actor>,
+    req: &HttpRequest,
+) -> Result<Permit<A>, Problem> {
+    let actor = actor.ok_or_else(|| Problem::plain(Code::Unauthenticated))?;
+    let origin = Origin::of(req);
+    let not_found = || Problem::plain(Code::NotFound);
+    let located = match A::TARGET {
+        Target::System => Arc::new(Located::system()),
+        Target::Own => Arc::new(Located::user(actor.user_id())),
+        Target::Path(kind, name) => {
+            let target = ResourceRef::new(kind, path::id(req, name)?);
+            resource::locate(state, target).await?.ok_or_else(not_found)?
+        }
+        Target::Assignment(name) => {
+            let target = resource::of_assignment(state, path::id(req, name)?).await?;
+            let target = target.ok_or_else(not_found)?;
+            resource::locate(state, target).await?.ok_or_else(not_found)?
+        }
+        Target::Anywhere => return anywhere::<A>(state, actor, origin).await,
+    };
+    demand(state, actor, origin, located).await
+}
+
+/// Asks the policy about `A` on one resource, for services whose resource is named by the body.
+///
+/// # Errors
+///
+/// `404` if there is no such resource or the actor may not know of it, `403`
+/// if they may not do this, `503` if the policy cannot say.
+pub(crate) async fn narrow<A: Action, B>(
+    state: &AppState,
+    permit: &Permit<B>,
+    target: ResourceRef,
+) -> Result<Permit<A>, Problem> {
+    let located = resource::locate(state, target)
+        .await?
+        .ok_or_else(|| Problem::plain(Code::NotFound))?;
+    demand(state, permit.actor.clone(), permit.origin.clone(), located).await
+}
+
+async fn demand<A: Action>(
+    state: &AppState,
+    actor: Actor,
+    origin: Origin,
+    located: Arc<Located>,
+) -> Result<Permit<A>, Problem> {
+    let allows = async |permission: &str| {
+        question::allows(state, &actor, &origin, permission, &located).await
+    };
+    if allows(A::NAME).await? {
+        return Ok(Permit {
+            actor,
+            origin,
+            located,
+            action: PhantomData,
+        });
+    }
+    // Only who may read a tenant's resource learns that it is there.
+    let kind = located.resource.kind;
+    let is_known = match kind {
+        ResourceType::System | ResourceType::User => true,
+        _ => allows(&format!("{}:read", kind.as_str())).await?,
+    };
+    Err(Problem::plain(if is_known {
+        Code::Forbidden
+    } else {
+        Code::NotFound
+    }))
+}
+
+/// Whether there is any resource on which the actor may do `A`.
+async fn anywhere<A: Action>(
+    state: &AppState,
+    actor: Actor,
+    origin: Origin,
+) -> Result<Permit<A>, Problem> {
+    let mut asked = std::collections::HashSet::new();
+    for grant in actor.subject.grants.iter() {
+        if !asked.insert(grant.resource) {
+            continue;
+        }
+        let Some(located) = resource::locate(state, grant.resource).await? else {
+            continue;
+        };
+        if question::allows(state, &actor, &origin, A::NAME, &located).await? {
+            return Ok(Permit {
+                actor,
+                origin,
+                located,
+                action: PhantomData,
+            });
+        }
+    }
+    Err(Problem::plain(Code::Forbidden))
+}
+
+impl<A: Action> FromRequest for Permit<A> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let permit = req.extensions_mut().remove::<Self>();
+        ready(permit.ok_or_else(|| {
+            Problem::internal(anyhow::anyhow!("routes.rs does not authorize {} here", A::NAME))
+        }))
+    }
+}

@@ -1,0 +1,135 @@
+//! Puts a question to the policy.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    actor::{Actor, Grant, Subject},
+    resource::{Located, ResourceRef},
+};
+use crate::{
+    config::OrganizationCreation,
+    http::origin::Origin,
+    policy::{self, Decision, Input, Place, PolicyUnavailable},
+    problem::{Code, Problem},
+    state::AppState,
+};
+
+/// Whether the policy allows `permission` to the actor on a resource of ours.
+///
+/// # Errors
+///
+/// `503` if there is no decision; that is never a yes.
+pub async fn allows(
+    state: &AppState,
+    actor: &Actor,
+    origin: &Origin,
+    permission: &str,
+    located: &Located,
+) -> Result<bool, Problem> {
+    let input = Input {
+        subject: self::actor(state, actor),
+        action: policy::Action::new(permission),
+        resource: resource(located),
+        grants: grants(&actor.subject, located),
+        context: context(state, json!({ "ip": origin.ip })),
+    };
+    Ok(decide(state, &input).await?.allow)
+}
+
+/// Asks the policy.
+///
+/// # Errors
+///
+/// `503`, and a count in the metrics under its own name.
+pub async fn decide(state: &AppState, input: &Input) -> Result<Decision, Problem> {
+    state.policy.decide(input).await.map_err(unavailable)
+}
+
+/// What the caller learns when there is no decision.
+pub fn unavailable(error: PolicyUnavailable) -> Problem {
+    metrics::counter!("gatepost_policy_failures_total", "reason" => error.code()).increment(1);
+    Problem::plain(Code::PolicyUnavailable)
+        .retry_after(1)
+        .because(error)
+}
+
+/// A principal as policies see it: its attributes, and what we know of it, which wins.
+pub fn subject(subject: &Subject) -> policy::Subject {
+    let principal = subject.principal;
+    let mut properties = match &subject.attributes {
+        Value::Object(attributes) => attributes.clone(),
+        _ => Map::new(),
+    };
+    properties.insert("status".to_owned(), subject.status.clone().into());
+    policy::Subject {
+        r#type: principal.r#type.as_str().to_owned(),
+        id: principal.id.to_string(),
+        properties,
+    }
+}
+
+/// The caller as policies see it: with what the session says of the proof of identity.
+pub fn actor(state: &AppState, actor: &Actor) -> policy::Subject {
+    let mut subject = subject(&actor.subject);
+    let auth_age = (state.clock.now() - actor.session.auth_time).num_seconds();
+    subject
+        .properties
+        .insert("auth_age".to_owned(), auth_age.into());
+    let mfa = actor.session.amr.len() > 1;
+    subject.properties.insert("mfa".to_owned(), mfa.into());
+    subject
+}
+
+/// A resource of ours as policies see it.
+pub fn resource(located: &Located) -> policy::Resource {
+    let mut resource = policy::Resource::at(located.path.iter().map(place).collect());
+    if let Some(owner) = located.owner_id {
+        resource
+            .properties
+            .insert("owner_id".to_owned(), owner.to_string().into());
+    }
+    resource
+}
+
+/// The grants that can count on a resource: those on something of its path.
+pub fn grants(subject: &Subject, located: &Located) -> Vec<policy::Grant> {
+    subject
+        .grants
+        .iter()
+        .filter(|grant| located.path.contains(&grant.resource))
+        .map(given)
+        .collect()
+}
+
+fn given(grant: &Grant) -> policy::Grant {
+    policy::Grant {
+        id: grant.id,
+        role: grant.role.to_string(),
+        permissions: grant.permissions.to_vec(),
+        resource: place(&grant.resource),
+        expires_at: grant.expires_at,
+    }
+}
+
+fn place(resource: &ResourceRef) -> Place {
+    match resource.id {
+        Some(id) => Place::new(resource.kind.as_str(), id.to_string()),
+        None => Place::system(),
+    }
+}
+
+/// The circumstances: ours win over what a request brought along in `more`.
+pub fn context(state: &AppState, more: Value) -> policy::Context {
+    let mut context = policy::Context::at(state.clock.now());
+    if let Value::Object(members) = more {
+        context.more = members;
+    }
+    context.more.remove("time");
+    let creation = match state.config.registration.organization_creation {
+        OrganizationCreation::Open => "open",
+        OrganizationCreation::Admin => "admin",
+    };
+    let settings = json!({ "organization_creation": creation });
+    context.more.insert("settings".to_owned(), settings);
+    context
+}

@@ -1,0 +1,210 @@
+//! What permissions are about, and where it stands in the hierarchy
+//! `system -> organization -> account -> project`.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use entity::user_role_assignment;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Statement};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    database::tx::{Scope, Tx},
+    state::AppState,
+};
+
+/// The types of resources that are Gatepost's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceType {
+    /// The installation as a whole.
+    System,
+    /// A tenant.
+    Organization,
+    /// Part of an organization.
+    Account,
+    /// Part of an account.
+    Project,
+    /// A person's account; below the system.
+    #[serde(skip)]
+    User,
+}
+
+impl ResourceType {
+    /// Its name in the database, the interface and the policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Organization => "organization",
+            Self::Account => "account",
+            Self::Project => "project",
+            Self::User => "user",
+        }
+    }
+}
+
+impl FromStr for ResourceType {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "system" => Ok(Self::System),
+            "organization" => Ok(Self::Organization),
+            "account" => Ok(Self::Account),
+            "project" => Ok(Self::Project),
+            "user" => Ok(Self::User),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One resource. The system has no id; everything else has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ResourceRef {
+    /// What it is.
+    pub kind: ResourceType,
+    /// Which one.
+    pub id: Option<Uuid>,
+}
+
+impl ResourceRef {
+    /// The installation as a whole.
+    pub const SYSTEM: Self = Self {
+        kind: ResourceType::System,
+        id: None,
+    };
+
+    /// One of a kind that has ids.
+    pub const fn new(kind: ResourceType, id: Uuid) -> Self {
+        Self { kind, id: Some(id) }
+    }
+}
+
+impl fmt::Display for ResourceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            Some(id) => write!(f, "{}:{id}", self.kind.as_str()),
+            None => f.write_str(self.kind.as_str()),
+        }
+    }
+}
+
+/// A resource that exists, with all that stands above it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The resource itself.
+    pub resource: ResourceRef,
+    /// From the system down to the resource itself.
+    pub path: Arc<[ResourceRef]>,
+    /// The user who owns it, where a resource has one.
+    pub owner_id: Option<Uuid>,
+}
+
+impl Located {
+    /// The system.
+    pub fn system() -> Self {
+        Self {
+            resource: ResourceRef::SYSTEM,
+            path: [ResourceRef::SYSTEM].into(),
+            owner_id: None,
+        }
+    }
+
+    /// A user. It stands right below the system, so nothing has to be looked up.
+    pub fn user(id: Uuid) -> Self {
+        Self::below_system(ResourceRef::new(ResourceType::User, id))
+    }
+
+    fn below_system(resource: ResourceRef) -> Self {
+        Self {
+            resource,
+            path: [ResourceRef::SYSTEM, resource].into(),
+            owner_id: None,
+        }
+    }
+
+    /// The tenant it belongs to.
+    pub fn organization_id(&self) -> Option<Uuid> {
+        let is_organization = |part: &&ResourceRef| part.kind == ResourceType::Organization;
+        self.path.iter().find(is_organization).and_then(|part| part.id)
+    }
+
+    /// The rows that someone who was allowed to act here may touch.
+    pub fn scope(&self) -> Scope {
+        match self.organization_id() {
+            Some(id) => Scope::Organizations(vec![id]),
+            None => Scope::System,
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Parents {
+    organization: Uuid,
+    account: Option<Uuid>,
+    owner: Option<Uuid>,
+}
+
+/// Where a resource stands, or nothing if there is no such resource.
+///
+/// Answered from memory where that is known to be true.
+pub async fn locate(state: &AppState, resource: ResourceRef) -> Result<Option<Arc<Located>>, DbErr> {
+    let (kind, id) = match (resource.kind, resource.id) {
+        (ResourceType::System, _) => return Ok(Some(Arc::new(Located::system()))),
+        (_, None) => return Ok(None),
+        (kind, Some(id)) => (kind, id),
+    };
+    if kind == ResourceType::User {
+        return Ok(Some(Arc::new(Located::user(id))));
+    }
+    state
+        .cache
+        .resources
+        .get_or_load(resource, async || look_up(state, kind, id).await)
+        .await
+}
+
+async fn look_up(state: &AppState, kind: ResourceType, id: Uuid) -> Result<Option<Arc<Located>>, DbErr> {
+    let sql = match kind {
+        ResourceType::Organization => {
+            "SELECT id AS organization, NULL::uuid AS account, NULL::uuid AS owner FROM organizations WHERE id = $1"
+        }
+        ResourceType::Account => {
+            "SELECT organization_id AS organization, id AS account, NULL::uuid AS owner FROM accounts WHERE id = $1"
+        }
+        _ => "SELECT organization_id AS organization, account_id AS account, owner_id AS owner FROM projects WHERE id = $1",
+    };
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [id.into()]);
+    let found = Parents::find_by_statement(statement).one(&*tx).await?;
+    tx.commit().await?;
+    Ok(found.map(|parents| {
+        let organization = ResourceRef::new(ResourceType::Organization, parents.organization);
+        let account = parents.account.map(|id| ResourceRef::new(ResourceType::Account, id));
+        let itself = ResourceRef::new(kind, id);
+        let mut path = vec![ResourceRef::SYSTEM, organization];
+        path.extend(account);
+        if kind == ResourceType::Project {
+            path.push(itself);
+        }
+        Arc::new(Located {
+            resource: itself,
+            path: path.into(),
+            owner_id: parents.owner,
+        })
+    }))
+}
+
+/// The resource that a role assignment is on, or nothing if there is no such assignment.
+pub async fn of_assignment(state: &AppState, id: Uuid) -> Result<Option<ResourceRef>, DbErr> {
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let row = user_role_assignment::Entity::find_by_id(id).one(&*tx).await?;
+    tx.commit().await?;
+    Ok(row.and_then(|row| {
+        Some(ResourceRef {
+            kind: row.resource_type.parse().ok()?,
+            id: row.resource_id,
+        })
+    }))
+}

@@ -1,0 +1,38 @@
+//! What happened to and by a user, as the user may see it.
+
+pub mod handlers;
+pub mod model;
+
+use entity::user_activity;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{clock::Clock, http::origin::Origin};
+
+/// Writes one entry for a user, in the transaction of what it describes.
+///
+/// `kind` is a word such as `login` or `password_changed`; `details` hold no secret.
+pub async fn record(
+    txn: &impl ConnectionTrait,
+    clock: &dyn Clock,
+    origin: &Origin,
+    user_id: Uuid,
+    session_id: Option<Uuid>,
+    kind: &'static str,
+    details: Value,
+) -> Result<(), DbErr> {
+    let row = user_activity::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        user_id: Set(user_id),
+        session_id: Set(session_id),
+        kind: Set(kind.to_owned()),
+        ip: Set(Some(origin.network())),
+        user_agent: Set(origin.user_agent.as_deref().map(ToOwned::to_owned)),
+        request_id: Set(Some(origin.request_id.to_string())),
+        details: Set(details),
+        created_at: Set(clock.now()),
+    };
+    user_activity::Entity::insert(row).exec_without_returning(txn).await?;
+    Ok(())
+}

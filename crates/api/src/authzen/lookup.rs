@@ -1,0 +1,180 @@
+//! What the names in a question stand for.
+//!
+//! Everything is looked up once for each request, so that all items of a batch see the same.
+
+use std::{collections::HashMap, sync::Arc};
+
+use uuid::Uuid;
+
+use super::{
+    repo,
+    request::{Entity, Parent, Question},
+};
+use crate::{
+    access::{
+        actor::{Actor, Principal, PrincipalType, Subject},
+        grants,
+        resource::{self, Located, ResourceRef, ResourceType},
+    },
+    policy::Place,
+    problem::Problem,
+    state::AppState,
+};
+
+/// Whom a subject names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its id, someone who may or may not exist.
+    ById(Principal),
+    /// By e-mail address or username, a user who exists.
+    ByLogin(Principal),
+    /// By e-mail address or username, no user; or by what is no id, no service account.
+    Nobody,
+    /// A subject of a type that only custom rules know.
+    Foreign,
+}
+
+impl Named {
+    /// The principal, if it is one of ours.
+    pub fn principal(self) -> Option<Principal> {
+        match self {
+            Self::ById(principal) | Self::ByLogin(principal) => Some(principal),
+            Self::Nobody | Self::Foreign => None,
+        }
+    }
+}
+
+/// Where a resource stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The resource itself if it is ours, else what it stands below.
+    pub base: Arc<Located>,
+    /// The resource itself if it is an application's.
+    pub below: Option<Place>,
+}
+
+impl Standing {
+    /// Where a caller needs the right to ask about it: its organization, or the system.
+    pub fn home(&self) -> ResourceRef {
+        self.base
+            .organization_id()
+            .map_or(ResourceRef::SYSTEM, |id| {
+                ResourceRef::new(ResourceType::Organization, id)
+            })
+    }
+}
+
+/// Finds what questions name, and remembers it.
+pub struct Lookup<'a> {
+    state: &'a AppState,
+    caller: &'a Actor,
+    logins: HashMap<String, Option<Uuid>>,
+    subjects: HashMap<Principal, Option<Arc<Subject>>>,
+    located: HashMap<ResourceRef, Option<Arc<Located>>>,
+}
+
+impl<'a> Lookup<'a> {
+    /// For the questions of `caller`.
+    pub fn new(state: &'a AppState, caller: &'a Actor) -> Self {
+        Self {
+            state,
+            caller,
+            logins: HashMap::new(),
+            subjects: HashMap::new(),
+            located: HashMap::new(),
+        }
+    }
+
+    /// Whom `subject` names. Only names that are no ids cost a query.
+    pub async fn named(&mut self, subject: &Entity) -> Result<Named, Problem> {
+        let Ok(kind) = subject.kind.parse::<PrincipalType>() else {
+            return Ok(Named::Foreign);
+        };
+        if let Some(id) = uuid(&subject.id) {
+            return Ok(Named::ById(Principal { r#type: kind, id }));
+        }
+        if kind != PrincipalType::User {
+            return Ok(Named::Nobody);
+        }
+        let known = self.logins.get(&subject.id).copied();
+        let id = if let Some(id) = known {
+            id
+        } else {
+            let id = repo::user_id(&self.state.db, &subject.id).await?;
+            self.logins.insert(subject.id.clone(), id);
+            id
+        };
+        Ok(id.map_or(Named::Nobody, |id| Named::ByLogin(Principal::user(id))))
+    }
+
+    /// What is known of a principal, or nothing if there is no such principal.
+    pub async fn subject(&mut self, principal: Principal) -> Result<Option<Arc<Subject>>, Problem> {
+        if principal == self.caller.principal() {
+            return Ok(Some(Arc::clone(&self.caller.subject)));
+        }
+        if let Some(subject) = self.subjects.get(&principal) {
+            return Ok(subject.clone());
+        }
+        let subject = grants::subject(self.state, principal).await?;
+        self.subjects.insert(principal, subject.clone());
+        Ok(subject)
+    }
+
+    /// Where the resource of `question` stands, or nothing if it, or its parent, does not exist.
+    pub async fn standing(&mut self, question: &Question) -> Result<Option<Standing>, Problem> {
+        let Entity { kind, id, .. } = &question.resource;
+        if let Ok(kind) = kind.parse() {
+            let base = self.ours(kind, Some(id)).await?;
+            return Ok(base.map(|base| Standing { base, below: None }));
+        }
+        let base = match &question.parent {
+            None => Some(Arc::new(Located::system())),
+            Some(Parent { kind, id }) => match kind.parse() {
+                Ok(kind) => self.ours(kind, id.as_deref()).await?,
+                Err(()) => None,
+            },
+        };
+        Ok(base.map(|base| Standing {
+            base,
+            below: Some(Place::new(kind.as_str(), id.as_str())),
+        }))
+    }
+
+    async fn ours(
+        &mut self,
+        kind: ResourceType,
+        id: Option<&str>,
+    ) -> Result<Option<Arc<Located>>, Problem> {
+        if kind == ResourceType::System {
+            return Ok(Some(Arc::new(Located::system())));
+        }
+        let Some(id) = id.and_then(uuid) else {
+            return Ok(None);
+        };
+        if kind == ResourceType::User {
+            let user = self.subject(Principal::user(id)).await?;
+            return Ok(user.map(|_| Arc::new(Located::user(id))));
+        }
+        self.locate(ResourceRef::new(kind, id)).await
+    }
+
+    /// One of our resources and its path, or nothing if it does not exist.
+    pub async fn locate(&mut self, target: ResourceRef) -> Result<Option<Arc<Located>>, Problem> {
+        if let Some(located) = self.located.get(&target) {
+            return Ok(located.clone());
+        }
+        let located = resource::locate(self.state, target).await?;
+        self.located.insert(target, located.clone());
+        Ok(located)
+    }
+}
+
+/// The id that `text` is, in the form with dashes only.
+///
+/// Whatever has this form is never looked up as a username, so nobody can be taken for
+/// another by choosing the other's id as their name.
+fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+}

@@ -1,0 +1,7 @@
+//! Passwords: what may be one, and how they are hashed and checked.
+
+mod hasher;
+mod rules;
+
+pub use hasher::{Argon2Params, HashingError, PasswordHasher, Verification};
+pub use rules::{MAX_BYTES, MAX_CODE_POINTS, NewPassword, Password, PasswordFault, fold};

@@ -1,0 +1,8 @@
+//! PostgreSQL: where it is, how it is reached, and what one transaction is.
+
+pub mod bundled;
+pub mod migrate;
+pub mod pattern;
+pub mod pool;
+pub mod tx;
+pub mod url;

@@ -1,0 +1,14 @@
+//! The conventions of every endpoint, once each: request ids, bodies, pages,
+//! entity tags, idempotency keys, where a request came from.
+
+pub mod answer;
+pub mod body;
+pub mod envelope;
+pub mod etag;
+pub mod idempotency;
+pub mod origin;
+pub mod page;
+pub mod patch;
+pub mod path;
+pub mod request_id;
+pub mod text;

@@ -1,0 +1,3 @@
+//! The public side of the signing keys. The keys themselves are in [`crate::crypto::keys`].
+
+pub mod handlers;

@@ -1,0 +1,40 @@
+//! HTTP in, HTTP out.
+
+use actix_web::{HttpResponse, web::Data};
+
+use super::{
+    model::{ChangePassword, Login, LoginAnswer},
+    service::{self, Outcome},
+};
+use crate::{
+    http::{body::Body, origin::Origin},
+    problem::Problem,
+    sessions::cookie,
+    state::AppState,
+};
+
+/// Logs in with an e-mail address or a username, and a password.
+#[utoipa::path(post, path = "/api/auth/login", tag = "Authentication", request_body = Login,
+    responses((status = 200, body = LoginAnswer)))]
+pub async fn login(state: Data<AppState>, origin: Origin, body: Body<Login>) -> Result<HttpResponse, Problem> {
+    Ok(answer(service::login(&state, &origin, body.value).await?))
+}
+
+/// Changes a password that has to be changed, and logs in.
+#[utoipa::path(post, path = "/api/auth/password/change", tag = "Authentication", request_body = ChangePassword,
+    responses((status = 200, body = LoginAnswer)))]
+pub async fn change_password(
+    state: Data<AppState>,
+    origin: Origin,
+    body: Body<ChangePassword>,
+) -> Result<HttpResponse, Problem> {
+    Ok(answer(service::change_password(&state, &origin, body.value).await?))
+}
+
+fn answer(outcome: Outcome) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Some((token, lifetime)) = &outcome.cookie {
+        response.cookie(cookie::set(token, *lifetime));
+    }
+    response.json(outcome.answer)
+}

@@ -1,0 +1,356 @@
+//! The engine inside this process.
+use std::{
+    cell::RefCell,
+    num::NonZeroU32,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use regorus::{Engine, LimitError, Value, utils::limits::ExecutionTimerConfig};
+
+use super::{
+    Decision, Input, Policy, PolicyUnavailable, Reason,
+    bundle::{Bundle, BundleFault},
+    check_known_answers, input, known_questions,
+};
+
+/// The rule that answers.
+const DECISION: &str = "data.gatepost.authz.decision";
+/// How long one question may take: a thousand times what the delivered policy needs, and
+/// a bound on what an operator's rule can cost a worker.
+const LIMIT: Duration = Duration::from_millis(50);
+/// Steps between looks at the clock.
+const CHECK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).expect("64 is not zero");
+/// Questions that one call answers before it lets others run.
+const TURN: usize = 32;
+
+/// Numbers the policies of the whole process, so that threads notice a new one.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// This thread's copy of the engine, and which policy it holds. Evaluation needs
+    /// `&mut`, and a copy per thread shares no counters with other threads.
+    static ENGINE: RefCell<Option<(u64, Engine)>> = const { RefCell::new(None) };
+}
+
+/// Evaluates the policy in this process, on the thread that asks.
+pub struct Embedded {
+    current: ArcSwap<Loaded>,
+}
+
+struct Loaded {
+    generation: u64,
+    digest: String,
+    // Only locked to be copied, once for each thread.
+    engine: Mutex<Engine>,
+}
+
+impl Embedded {
+    /// Compiles the policy and tries it.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleFault::Refused`] if it does not compile, or gets known questions wrong.
+    pub fn new(bundle: &Bundle) -> Result<Self, BundleFault> {
+        Ok(Self {
+            current: ArcSwap::from_pointee(Loaded::new(bundle)?),
+        })
+    }
+
+    /// Decides by another policy from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; the policy in force then stays.
+    pub fn replace(&self, bundle: &Bundle) -> Result<(), BundleFault> {
+        self.current.store(Loaded::new(bundle)?.into());
+        Ok(())
+    }
+
+    fn evaluate(&self, input: Value) -> Result<Decision, PolicyUnavailable> {
+        let loaded = self.current.load();
+        // Taken out, so that an engine that failed or panicked is not used again.
+        let mut engine = match ENGINE.take() {
+            Some((generation, engine)) if generation == loaded.generation => engine,
+            _ => loaded.copy(),
+        };
+        let decision = evaluate(&mut engine, input)?;
+        ENGINE.set(Some((loaded.generation, engine)));
+        Ok(decision)
+    }
+}
+
+#[async_trait]
+impl Policy for Embedded {
+    async fn decide(&self, input: &Input) -> Result<Decision, PolicyUnavailable> {
+        self.evaluate(input.to_value()?)
+    }
+
+    async fn decide_many(&self, inputs: &[Input]) -> Result<Vec<Decision>, PolicyUnavailable> {
+        let mut decisions = Vec::with_capacity(inputs.len());
+        for turn in inputs.chunks(TURN) {
+            if !decisions.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            for input in turn {
+                decisions.push(self.evaluate(input.to_value()?)?);
+            }
+        }
+        Ok(decisions)
+    }
+
+    async fn decide_document(
+        &self,
+        input: &serde_json::Value,
+    ) -> Result<Decision, PolicyUnavailable> {
+        self.evaluate(input::json(input)?)
+    }
+
+    fn engine(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn digest(&self) -> Option<String> {
+        Some(self.current.load().digest.clone())
+    }
+
+    async fn health(&self) -> Result<(), PolicyUnavailable> {
+        let answers = self.decide_many(&known_questions()).await?;
+        check_known_answers(&answers)
+    }
+}
+
+impl Loaded {
+    fn new(bundle: &Bundle) -> Result<Self, BundleFault> {
+        let mut engine =
+            compile(bundle).map_err(|error| BundleFault::Refused(error.to_string()))?;
+        try_out(&mut engine).map_err(|error| BundleFault::Refused(error.to_string()))?;
+        Ok(Self {
+            generation: GENERATION.fetch_add(1, Ordering::Relaxed),
+            digest: bundle.digest().to_owned(),
+            engine: Mutex::new(engine),
+        })
+    }
+
+    fn copy(&self) -> Engine {
+        self.engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn compile(bundle: &Bundle) -> Result<Engine, PolicyUnavailable> {
+    let mut engine = Engine::new();
+    // Swallowed errors would make a failing `deny` silent.
+    engine.set_strict_builtin_errors(true);
+    engine.set_execution_timer_config(ExecutionTimerConfig {
+        limit: LIMIT,
+        check_interval: CHECK_INTERVAL,
+    });
+    for (path, module) in bundle.modules() {
+        engine
+            .add_policy(path.clone(), module.clone())
+            .map_err(PolicyUnavailable::evaluation)?;
+    }
+    engine
+        .add_data(input::json(bundle.data())?)
+        .map_err(PolicyUnavailable::evaluation)?;
+    Ok(engine)
+}
+
+/// Asks what is known: this also compiles the rules, which happens with the first question.
+fn try_out(engine: &mut Engine) -> Result<(), PolicyUnavailable> {
+    let answers = known_questions()
+        .iter()
+        .map(|question| evaluate(engine, question.to_value()?))
+        .collect::<Result<Vec<_>, _>>()?;
+    let nothing = evaluate(engine, Value::new_object())?;
+    if nothing.allow {
+        return Err(PolicyUnavailable::evaluation(
+            "it allows a question without content",
+        ));
+    }
+    check_known_answers(&answers)
+}
+
+fn evaluate(engine: &mut Engine, input: Value) -> Result<Decision, PolicyUnavailable> {
+    engine.set_input(input);
+    let answer = engine.eval_rule(DECISION.to_owned()).map_err(|error| {
+        match error.downcast_ref::<LimitError>() {
+            Some(LimitError::TimeLimitExceeded { limit, .. }) => {
+                PolicyUnavailable::TimedOut(*limit)
+            }
+            _ => PolicyUnavailable::evaluation(error),
+        }
+    })?;
+    match answer {
+        Value::Undefined => Err(PolicyUnavailable::Undefined),
+        answer => {
+            read(&answer).map_err(|error| PolicyUnavailable::InvalidAnswer(error.to_string()))
+        }
+    }
+}
+
+/// The decision in the engine's answer; its sets are lists to us, in their order.
+fn read(answer: &Value) -> anyhow::Result<Decision> {
+    let text = |value: &Value| anyhow::Ok(value.as_string()?.to_string());
+    let reason = |value: &Value| {
+        anyhow::Ok(Reason {
+            code: text(&value["code"])?,
+            message: text(&value["message"])?,
+        })
+    };
+    Ok(Decision {
+        allow: *answer["allow"].as_bool()?,
+        reasons: list(&answer["reasons"], reason)?,
+        matched_grants: list(&answer["matched_grants"], text)?,
+        obligations: list(&answer["obligations"], |value| {
+            Ok(serde_json::to_value(value)?)
+        })?,
+    })
+}
+
+fn list<T>(value: &Value, item: impl Fn(&Value) -> anyhow::Result<T>) -> anyhow::Result<Vec<T>> {
+    match value {
+        Value::Set(items) => items.iter().map(item).collect(),
+        other => other.as_array()?.iter().map(item).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// The delivered policy, with a custom module beside it.
+    fn with_custom(rules: &str) -> Bundle {
+        let folder = tempfile::tempdir().unwrap();
+        let delivered = Bundle::load(None).unwrap();
+        let write = |path: &str, content: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        for (path, module) in delivered.modules() {
+            write(path, module);
+        }
+        write("data/data.json", &delivered.data().to_string());
+        write("policies/custom/custom.rego", rules);
+        Bundle::load(Some(Path::new(folder.path()))).unwrap()
+    }
+
+    fn custom(rules: &str) -> Result<Embedded, BundleFault> {
+        Embedded::new(&with_custom(&format!(
+            "package gatepost.custom\n\n{rules}\n"
+        )))
+    }
+
+    fn allowed() -> Input {
+        let [allowed, _] = known_questions();
+        allowed
+    }
+
+    #[tokio::test]
+    async fn known_questions_are_answered() {
+        let policy = Embedded::new(&Bundle::load(None).unwrap()).unwrap();
+        policy.health().await.unwrap();
+        let decision = policy.decide(&allowed()).await.unwrap();
+        assert!(decision.allow);
+        assert!(decision.has_reason("granted"));
+        assert_eq!(decision.matched_grants, [uuid::Uuid::nil().to_string()]);
+    }
+
+    #[tokio::test]
+    async fn many_questions_are_answered_in_order() {
+        let policy = Embedded::new(&Bundle::load(None).unwrap()).unwrap();
+        let questions: Vec<_> = (0..50).flat_map(|_| known_questions()).collect();
+        let answers = policy.decide_many(&questions).await.unwrap();
+        let allowed: Vec<_> = answers.iter().map(|answer| answer.allow).collect();
+        assert_eq!(allowed, [true, false].repeat(50));
+    }
+
+    #[tokio::test]
+    async fn an_operators_deny_wins_and_names_its_reason() {
+        let policy = custom(r#"deny contains {"code": "c", "message": "m"}"#).unwrap();
+        let decision = policy.decide(&allowed()).await.unwrap();
+        assert!(!decision.allow);
+        assert!(decision.has_reason("denied_by_rule") && decision.has_reason("custom:c"));
+    }
+
+    #[tokio::test]
+    async fn a_deny_that_fails_is_no_yes() {
+        let policy = custom(
+            r#"deny contains {"code": "c", "message": "m"} if {
+	input.action.name == "account:read"
+	to_number(input.subject.id) > 3
+}"#,
+        )
+        .unwrap();
+        assert!(policy.decide(&allowed()).await.unwrap().allow);
+        let mut question = allowed();
+        question.action.name = "account:read".to_owned();
+        let failure = policy.decide(&question).await.unwrap_err();
+        assert_eq!(failure.code(), "policy_error");
+        assert!(
+            policy.decide(&allowed()).await.unwrap().allow,
+            "the engine must recover"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_does_not_end_is_ended() {
+        let policy = custom(
+            r#"deny contains {"code": "c", "message": "m"} if {
+	input.action.name == "account:read"
+	some a in numbers.range(1, 3000)
+	some b in numbers.range(1, 3000)
+	a * b == 0
+}"#,
+        )
+        .unwrap();
+        let mut question = allowed();
+        question.action.name = "account:read".to_owned();
+        let failure = policy.decide(&question).await.unwrap_err();
+        assert_eq!(failure.code(), "policy_timeout", "{failure}");
+    }
+
+    #[test]
+    fn a_policy_that_is_wrong_is_refused() {
+        let refused =
+            |bundle: &Bundle| matches!(Embedded::new(bundle), Err(BundleFault::Refused(_)));
+        assert!(refused(&with_custom(
+            "package gatepost.custom\n\nallow := "
+        )));
+        assert!(refused(&with_custom(
+            "package gatepost.custom\n\nallow contains no_such_function(1)"
+        )));
+        let mut modules = with_custom("package gatepost.custom");
+        assert!(!refused(&modules));
+        modules = with_custom("package gatepost.authz\n\ndecision := {\"allow\": true}");
+        assert!(refused(&modules));
+    }
+
+    #[tokio::test]
+    async fn another_policy_takes_over_on_threads_that_are_warm() {
+        let policy = Embedded::new(&Bundle::load(None).unwrap()).unwrap();
+        let before = policy.digest();
+        assert!(policy.decide(&allowed()).await.unwrap().allow);
+        assert!(
+            policy
+                .replace(&with_custom("package gatepost.custom\n\nallow := "))
+                .is_err()
+        );
+        assert_eq!(policy.digest(), before);
+        let strict = with_custom("package gatepost.custom\n\ndeny := true");
+        policy.replace(&strict).unwrap();
+        assert_eq!(policy.digest().as_deref(), Some(strict.digest()));
+        assert!(!policy.decide(&allowed()).await.unwrap().allow);
+    }
+}

@@ -1,0 +1,279 @@
+//! Queries on role assignments.
+
+use chrono::{DateTime, Utc};
+use entity::{project, role, service_account, user, user_role_assignment};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
+    EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement,
+};
+use uuid::Uuid;
+
+use super::{
+    model::{AssignmentError, AssignmentFilter, AssignmentView, EffectiveRole},
+    service::Giving,
+};
+use crate::{
+    access::{
+        actor::{Principal, PrincipalType},
+        resource::{ResourceRef, ResourceType},
+    },
+    http::page::{Cut, Order},
+    problem::constraint,
+    roles::reach::Reach,
+};
+
+use user_role_assignment::{ActiveModel, Column, Entity, Model};
+
+type Assigned = (Model, Option<role::Model>);
+
+/// Assignments within reach that `filter` picks, each with its role.
+pub(super) async fn within(
+    txn: &impl ConnectionTrait,
+    reach: &Reach,
+    filter: &AssignmentFilter,
+    cut: &Cut<AssignmentView>,
+) -> Result<Vec<Assigned>, DbErr> {
+    let mut query = Entity::find();
+    if !reach.everywhere {
+        query = query.filter(reached(reach));
+    }
+    if let Some(kind) = filter.principal_type {
+        query = query.filter(Column::PrincipalType.eq(kind.as_str()));
+    }
+    if let Some(id) = filter.principal_id {
+        let one = Condition::any()
+            .add(Column::UserId.eq(id))
+            .add(Column::ServiceAccountId.eq(id));
+        query = query.filter(one);
+    }
+    if let Some(kind) = filter.resource_type {
+        query = query.filter(Column::ResourceType.eq(kind.as_str()));
+    }
+    if let Some(id) = filter.resource_id {
+        query = query.filter(Column::ResourceId.eq(id));
+    }
+    if let Some(key) = &filter.role {
+        query = query.filter(role::Column::Key.eq(key));
+    }
+    cut.apply(query, Column::Id)
+        .find_also_related(role::Entity)
+        .all(txn)
+        .await
+}
+
+/// On the organizations, accounts and projects of `reach`, and on what is below them.
+fn reached(reach: &Reach) -> Condition {
+    let account = ResourceType::Account.as_str();
+    let project = ResourceType::Project.as_str();
+    let below = project::Entity::find()
+        .select_only()
+        .column(project::Column::Id)
+        .filter(project::Column::AccountId.eq_any(reach.accounts.clone()))
+        .into_query();
+    Condition::any()
+        .add(Column::OrganizationId.eq_any(reach.organizations.clone()))
+        .add(
+            Column::ResourceType
+                .eq(account)
+                .and(Column::ResourceId.eq_any(reach.accounts.clone())),
+        )
+        .add(
+            Column::ResourceType
+                .eq(project)
+                .and(Column::ResourceId.in_subquery(below)),
+        )
+        .add(
+            Column::ResourceType
+                .eq(project)
+                .and(Column::ResourceId.eq_any(reach.projects.clone())),
+        )
+}
+
+/// What a user holds, and what stands on the way to it.
+#[derive(FromQueryResult)]
+pub(super) struct Held {
+    pub(super) id: Uuid,
+    pub(super) role: String,
+    pub(super) permissions: Vec<String>,
+    pub(super) resource_type: String,
+    pub(super) resource_id: Option<Uuid>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) organization_id: Option<Uuid>,
+    pub(super) organization_name: Option<String>,
+    pub(super) account_id: Option<Uuid>,
+    pub(super) account_name: Option<String>,
+    pub(super) project_name: Option<String>,
+}
+
+/// Roles that a user holds at `now`.
+pub(super) async fn held_by(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+    cut: &Cut<EffectiveRole>,
+) -> Result<Vec<Held>, DbErr> {
+    let (after, direction) = match cut.order {
+        Order::Newest => ("<", "DESC"),
+        Order::Oldest => (">", "ASC"),
+    };
+    let sql = format!(
+        "SELECT a.id, r.key AS role, r.permissions, a.resource_type, a.resource_id, a.expires_at, \
+                o.id AS organization_id, o.name AS organization_name, \
+                c.id AS account_id, c.name AS account_name, p.name AS project_name \
+         FROM user_role_assignments a \
+         JOIN roles r ON r.id = a.role_id \
+         LEFT JOIN organizations o ON o.id = a.organization_id \
+         LEFT JOIN projects p ON a.resource_type = 'project' AND p.id = a.resource_id \
+         LEFT JOIN accounts c ON c.id = CASE a.resource_type \
+             WHEN 'account' THEN a.resource_id WHEN 'project' THEN p.account_id END \
+         WHERE a.user_id = $1 AND (a.expires_at IS NULL OR a.expires_at > $2) \
+           AND ($3::uuid IS NULL OR a.id {after} $3) \
+         ORDER BY a.id {direction} LIMIT $4"
+    );
+    let limit = i64::try_from(cut.fetch()).unwrap_or(i64::MAX);
+    let values = [user_id.into(), now.into(), cut.after.into(), limit.into()];
+    Held::find_by_statement(Statement::from_sql_and_values(
+        txn.get_database_backend(),
+        sql,
+        values,
+    ))
+    .all(txn)
+    .await
+}
+
+#[derive(FromQueryResult)]
+struct Carried {
+    permissions: Vec<String>,
+}
+
+/// Every permission that a user who may act holds on `resource` at `now`, from there up to the system.
+pub(super) async fn permissions_of(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    resource: ResourceRef,
+    organization_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, DbErr> {
+    let sql = "SELECT r.permissions FROM user_role_assignments a \
+         JOIN roles r ON r.id = a.role_id \
+         JOIN users u ON u.id = a.user_id AND u.status = 'active' \
+         WHERE a.user_id = $1 AND (a.expires_at IS NULL OR a.expires_at > $2) \
+           AND (a.resource_type = 'system' \
+             OR (a.resource_type = 'organization' AND a.resource_id = $3) \
+             OR (a.resource_type = $4 AND a.resource_id = $5) \
+             OR ($4 = 'project' AND a.resource_type = 'account' \
+                 AND a.resource_id = (SELECT account_id FROM projects WHERE id = $5)))";
+    let values = [
+        user_id.into(),
+        now.into(),
+        organization_id.into(),
+        resource.kind.as_str().into(),
+        resource.id.into(),
+    ];
+    let rows = Carried::find_by_statement(Statement::from_sql_and_values(
+        txn.get_database_backend(),
+        sql,
+        values,
+    ))
+    .all(txn)
+    .await?;
+    Ok(rows.into_iter().flat_map(|row| row.permissions).collect())
+}
+
+/// Whether there is such a principal, and it was not turned away.
+pub(super) async fn can_hold(
+    txn: &impl ConnectionTrait,
+    principal: Principal,
+) -> Result<bool, DbErr> {
+    Ok(match principal.r#type {
+        PrincipalType::User => user::Entity::find_by_id(principal.id)
+            .one(txn)
+            .await?
+            .is_some_and(|user| !matches!(user.status.as_str(), "rejected" | "disabled")),
+        PrincipalType::ServiceAccount => service_account::Entity::find_by_id(principal.id)
+            .one(txn)
+            .await?
+            .is_some_and(|account| account.status == "active"),
+    })
+}
+
+/// Clears the way for a new assignment: one that has expired counts for nothing, but is still there.
+pub(super) async fn remove_expired(
+    txn: &impl ConnectionTrait,
+    giving: &Giving<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let column = match giving.principal.r#type {
+        PrincipalType::User => Column::UserId,
+        PrincipalType::ServiceAccount => Column::ServiceAccountId,
+    };
+    let mut query = Entity::delete_many()
+        .filter(column.eq(giving.principal.id))
+        .filter(Column::RoleId.eq(giving.role.id))
+        .filter(Column::ResourceType.eq(giving.resource.kind.as_str()))
+        .filter(Column::ExpiresAt.lte(now));
+    query = match giving.resource.id {
+        Some(id) => query.filter(Column::ResourceId.eq(id)),
+        None => query.filter(Column::ResourceId.is_null()),
+    };
+    query.exec(txn).await?;
+    Ok(())
+}
+
+/// Inserts an assignment.
+pub(super) async fn insert(
+    txn: &impl ConnectionTrait,
+    giving: &Giving<'_>,
+    now: DateTime<Utc>,
+) -> Result<Model, AssignmentError> {
+    let Principal { r#type, id } = giving.principal;
+    let row = ActiveModel {
+        id: Set(Uuid::now_v7()),
+        principal_type: Set(r#type.as_str().to_owned()),
+        user_id: Set((r#type == PrincipalType::User).then_some(id)),
+        service_account_id: Set((r#type == PrincipalType::ServiceAccount).then_some(id)),
+        group_id: Set(None),
+        role_id: Set(giving.role.id),
+        resource_type: Set(giving.resource.kind.as_str().to_owned()),
+        resource_id: Set(giving.resource.id),
+        organization_id: Set(giving.organization_id),
+        granted_by: Set(giving.granted_by),
+        reason: Set(giving.reason.clone()),
+        expires_at: Set(giving.expires_at),
+        created_at: Set(now),
+    };
+    row.insert(txn)
+        .await
+        .map_err(|error| match constraint(&error) {
+            Some("user_role_assignments_key") => AssignmentError::AlreadyAssigned,
+            Some(
+                "user_role_assignments_user_id_fkey"
+                | "user_role_assignments_service_account_id_fkey",
+            ) => AssignmentError::UnknownPrincipal,
+            Some(
+                "user_role_assignments_resource_id_fkey"
+                | "user_role_assignments_organization_id_fkey",
+            ) => AssignmentError::NotFound,
+            _ => error.into(),
+        })
+}
+
+/// The assignment with this id on this resource, with its role.
+pub(super) async fn on(
+    txn: &impl ConnectionTrait,
+    id: Uuid,
+    resource: ResourceRef,
+) -> Result<Option<Assigned>, DbErr> {
+    let mut query = Entity::find_by_id(id).filter(Column::ResourceType.eq(resource.kind.as_str()));
+    query = match resource.id {
+        Some(id) => query.filter(Column::ResourceId.eq(id)),
+        None => query.filter(Column::ResourceId.is_null()),
+    };
+    query.find_also_related(role::Entity).one(txn).await
+}
+
+/// Deletes an assignment; `false` if somebody else did.
+pub(super) async fn delete(txn: &impl ConnectionTrait, id: Uuid) -> Result<bool, DbErr> {
+    let deleted = Entity::delete_by_id(id).exec(txn).await?;
+    Ok(deleted.rows_affected == 1)
+}

@@ -1,0 +1,388 @@
+//! The use cases of role assignments. Transactions begin and end here.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{role, user_role_assignment};
+use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    model::{
+        Assign, AssignAnywhere, AssignOwner, AssignmentError, AssignmentFilter, AssignmentView,
+        EffectiveRole, List, NewAssignment, PathPart, ReadOwn, Remove,
+    },
+    repo,
+};
+use crate::{
+    access::{
+        actor::{Principal, PrincipalType},
+        cache::Change,
+        permit::{self, Action, Permit},
+        resource::{Located, ResourceRef, ResourceType},
+    },
+    activity,
+    audit::{self, Doer},
+    database::tx::{Scope, Tx},
+    http::{
+        etag::IfMatch,
+        idempotency::Once,
+        origin::Origin,
+        page::{Cut, Page},
+    },
+    problem::sqlstate,
+    roles::{
+        self,
+        reach::{Reach, held, lacking},
+        revision::Revised,
+        service::{Found, OWNER},
+    },
+    state::AppState,
+};
+
+/// What PostgreSQL says when an organization would lose its last owner.
+const LAST_OWNER: &str = "GP001";
+/// The longest time that a role can be given for.
+const LONGEST: TimeDelta = TimeDelta::days(36_525);
+
+/// A role about to be given. Whoever makes one has checked that it may be.
+pub(crate) struct Giving<'a> {
+    /// Who gets it.
+    pub(crate) principal: Principal,
+    /// The role.
+    pub(crate) role: &'a role::Model,
+    /// Where.
+    pub(crate) resource: ResourceRef,
+    /// The tenant of the resource.
+    pub(crate) organization_id: Option<Uuid>,
+    /// Who gives it; none: nobody does.
+    pub(crate) granted_by: Option<Uuid>,
+    /// Why.
+    pub(crate) reason: Option<String>,
+    /// Until when.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+/// The assignments that the caller's roles let them read.
+pub async fn list(
+    state: &AppState,
+    permit: &Permit<List>,
+    filter: &AssignmentFilter,
+    cut: &Cut<AssignmentView>,
+) -> Result<Page<AssignmentView>, AssignmentError> {
+    let grants = &permit.actor().subject.grants;
+    let reach = Reach::of(grants, List::NAME, state.clock.now());
+    let tx = Tx::begin(state, &reach.scope()).await?;
+    let rows = repo::within(&*tx, &reach, filter, cut).await?;
+    tx.commit().await?;
+    let views = rows
+        .into_iter()
+        .map(|(row, role)| AssignmentView::of(row, &seen(role)?))
+        .collect::<Result<Vec<_>, DbErr>>()?;
+    Ok(cut.page(views, |view| view.id, |view| view))
+}
+
+/// Every assignment has a role, and who sees the one sees the other.
+fn seen(role: Option<role::Model>) -> Result<role::Model, DbErr> {
+    role.ok_or_else(|| DbErr::RecordNotFound("the role of an assignment".to_owned()))
+}
+
+/// The roles that the caller holds now.
+pub async fn list_own(
+    state: &AppState,
+    permit: &Permit<ReadOwn>,
+    cut: &Cut<EffectiveRole>,
+) -> Result<Page<EffectiveRole>, AssignmentError> {
+    // What one holds tells the names of what is above it, whatever one may read there.
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let rows = repo::held_by(&*tx, permit.id(), state.clock.now(), cut).await?;
+    tx.commit().await?;
+    let roles = rows
+        .into_iter()
+        .map(effective)
+        .collect::<Result<Vec<_>, DbErr>>()?;
+    Ok(cut.page(roles, |role| role.role_assignment_id, |role| role))
+}
+
+fn effective(row: repo::Held) -> Result<EffectiveRole, DbErr> {
+    let kind: ResourceType = row
+        .resource_type
+        .parse()
+        .map_err(|()| DbErr::Type(format!("role assignment {} names an unknown type", row.id)))?;
+    let resource = ResourceRef {
+        kind,
+        id: row.resource_id,
+    };
+    let step = |r#type, id: Option<Uuid>, name| PathPart { r#type, id, name };
+    let mut path = vec![step(ResourceType::System, None, None)];
+    if row.organization_id.is_some() {
+        path.push(step(
+            ResourceType::Organization,
+            row.organization_id,
+            row.organization_name,
+        ));
+    }
+    if row.account_id.is_some() {
+        path.push(step(
+            ResourceType::Account,
+            row.account_id,
+            row.account_name,
+        ));
+    }
+    if kind == ResourceType::Project {
+        path.push(step(kind, row.resource_id, row.project_name));
+    }
+    Ok(EffectiveRole {
+        role_assignment_id: row.id,
+        role: row.role,
+        resource: resource.into(),
+        path,
+        permissions: row.permissions,
+        expires_at: row.expires_at,
+    })
+}
+
+/// Gives someone a role on a resource.
+pub async fn create(
+    state: &AppState,
+    permit: &Permit<AssignAnywhere>,
+    new: NewAssignment,
+    once: &Once,
+) -> Result<Revised<AssignmentView>, AssignmentError> {
+    let resource = new.resource.resource()?;
+    let place = permit_to_assign(state, permit, resource, &new.role).await?;
+    let now = state.clock.now();
+    let mut tx = Tx::begin(state, &place.scope()).await?;
+    if let Some(answer) = once.claim(&*tx, now).await? {
+        return Ok(Revised::read(&*tx, answer).await?);
+    }
+    let role = assignable(&*tx, &new.role, place.located()).await?;
+    demand_all_of(&place, &role, now)?;
+    if !repo::can_hold(&*tx, new.principal).await? {
+        return Err(AssignmentError::UnknownPrincipal);
+    }
+    if new
+        .expires_at
+        .is_some_and(|end| end <= now || end > now + LONGEST)
+    {
+        return Err(AssignmentError::Expiry);
+    }
+    let giving = Giving {
+        principal: new.principal,
+        role: &role,
+        resource,
+        organization_id: place.located().organization_id(),
+        granted_by: Some(permit.principal().id),
+        reason: new.reason.map(Into::into),
+        expires_at: new.expires_at,
+    };
+    let row = give(state, &mut tx, permit.into(), permit.origin(), giving).await?;
+    let view = AssignmentView::of(row, &role)?;
+    once.keep(&*tx, &view, now).await?;
+    let revised = Revised::read(&*tx, view).await?;
+    tx.commit().await?;
+    Ok(revised)
+}
+
+/// Asks the policy whether the caller may assign roles on `resource`, and owner roles if `role` is one.
+///
+/// To be called outside of a transaction: the answer may need a connection of its own.
+pub(crate) async fn permit_to_assign<A: Action>(
+    state: &AppState,
+    permit: &Permit<A>,
+    resource: ResourceRef,
+    role: &str,
+) -> Result<Permit<Assign>, AssignmentError> {
+    let place = permit::narrow::<Assign, _>(state, permit, resource)
+        .await
+        .map_err(AssignmentError::Refused)?;
+    if role == OWNER {
+        permit::narrow::<AssignOwner, _>(state, permit, resource)
+            .await
+            .map_err(AssignmentError::Refused)?;
+    }
+    Ok(place)
+}
+
+/// The role called `key`, if it can be assigned at `place`.
+pub(crate) async fn assignable(
+    txn: &impl ConnectionTrait,
+    key: &str,
+    place: &Located,
+) -> Result<role::Model, AssignmentError> {
+    match roles::service::find(txn, key, place.resource.kind, place.organization_id()).await? {
+        Found::Role(role) => Ok(role),
+        Found::NotAssignable => Err(AssignmentError::NotAssignable),
+        Found::Nothing => Err(AssignmentError::UnknownRole),
+    }
+}
+
+/// Nobody gives or takes what they lack.
+///
+/// # Errors
+///
+/// [`AssignmentError::Lacking`] with what the caller does not hold there of what `role` carries.
+pub(crate) fn demand_all_of<A>(
+    place: &Permit<A>,
+    role: &role::Model,
+    now: DateTime<Utc>,
+) -> Result<(), AssignmentError> {
+    let own = held(&place.actor().subject.grants, place.located(), now);
+    none_lacking(&own, &role.permissions)
+}
+
+/// Like [`demand_all_of`], for a user who is not the caller, and for the right to assign as well.
+///
+/// The transaction has to see the assignments of the whole system.
+pub(crate) async fn demand_all_of_user(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    role: &role::Model,
+    resource: ResourceRef,
+    organization_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), AssignmentError> {
+    let own = repo::permissions_of(txn, user_id, resource, organization_id, now).await?;
+    let mut wanted = role.permissions.clone();
+    wanted.push(Assign::NAME.to_owned());
+    if roles::service::is_owner(role) {
+        wanted.push(AssignOwner::NAME.to_owned());
+    }
+    none_lacking(&own, &wanted)
+}
+
+fn none_lacking(held: &[String], wanted: &[String]) -> Result<(), AssignmentError> {
+    let lacking = lacking(held, wanted);
+    if lacking.is_empty() {
+        Ok(())
+    } else {
+        Err(AssignmentError::Lacking(lacking))
+    }
+}
+
+/// Writes an assignment and what goes with it. Whether it may be made is the caller's to know.
+///
+/// # Errors
+///
+/// [`AssignmentError::AlreadyAssigned`] if the role is held there, and has not expired.
+pub(crate) async fn give(
+    state: &AppState,
+    tx: &mut Tx<'_>,
+    doer: Doer,
+    origin: &Origin,
+    giving: Giving<'_>,
+) -> Result<user_role_assignment::Model, AssignmentError> {
+    let now = state.clock.now();
+    repo::remove_expired(&**tx, &giving, now).await?;
+    let row = repo::insert(&**tx, &giving, now).await?;
+    let written = Written {
+        row: &row,
+        role: giving.role,
+        principal: giving.principal,
+        resource: giving.resource,
+    };
+    note(
+        state,
+        tx,
+        doer,
+        origin,
+        ("role_assigned", "role.assigned"),
+        &written,
+    )
+    .await?;
+    tx.changed(Change::Grants(giving.principal));
+    Ok(row)
+}
+
+/// An assignment that was made or removed.
+struct Written<'a> {
+    row: &'a user_role_assignment::Model,
+    role: &'a role::Model,
+    principal: Principal,
+    resource: ResourceRef,
+}
+
+/// Tells it to the user concerned and to the audit log.
+async fn note(
+    state: &AppState,
+    tx: &Tx<'_>,
+    doer: Doer,
+    origin: &Origin,
+    (kind, action): (&'static str, &'static str),
+    written: &Written<'_>,
+) -> Result<(), DbErr> {
+    let Written { row, role, .. } = written;
+    let resource = json!({ "type": written.resource.kind.as_str(), "id": written.resource.id });
+    if written.principal.r#type == PrincipalType::User {
+        let details =
+            json!({ "role": role.key, "resource": resource, "expires_at": row.expires_at });
+        let id = written.principal.id;
+        activity::record(&**tx, &*state.clock, origin, id, None, kind, details).await?;
+    }
+    let entry = audit::Entry {
+        doer,
+        action,
+        target: audit::Target::within(row.organization_id, "role_assignment", row.id),
+        details: json!({
+            "principal": written.principal,
+            "role": role.key,
+            "role_id": role.id,
+            "resource": resource,
+            "granted_by": row.granted_by,
+            "reason": row.reason,
+            "expires_at": row.expires_at,
+        }),
+    };
+    audit::record(&**tx, &*state.clock, origin, entry).await
+}
+
+/// Takes a role away.
+///
+/// # Errors
+///
+/// [`AssignmentError::LastOwner`] if an organization would be left without one.
+pub async fn delete(
+    state: &AppState,
+    permit: &Permit<Remove>,
+    id: Uuid,
+    if_match: &IfMatch,
+) -> Result<Revised<()>, AssignmentError> {
+    let before = Tx::begin(state, &permit.scope()).await?;
+    let found = repo::on(&*before, id, permit.resource()).await?;
+    before.commit().await?;
+    let (row, role) = found.ok_or(AssignmentError::NotFound)?;
+    let role = seen(role)?;
+    let place = permit_to_assign(state, permit, permit.resource(), &role.key).await?;
+    demand_all_of(&place, &role, state.clock.now())?;
+    let view = AssignmentView::of(row.clone(), &role)?;
+    if_match
+        .check(crate::http::answer::Versioned::version(&view))
+        .map_err(|_| AssignmentError::Changed)?;
+    let mut tx = Tx::begin(state, &permit.scope()).await?;
+    if !repo::delete(&*tx, id).await? {
+        return Err(AssignmentError::NotFound);
+    }
+    let written = Written {
+        row: &row,
+        role: &role,
+        principal: view.principal,
+        resource: permit.resource(),
+    };
+    let names = ("role_removed", "role.removed");
+    note(state, &tx, permit.into(), permit.origin(), names, &written).await?;
+    tx.changed(Change::Grants(view.principal));
+    keep_last_owner(&tx).await?;
+    let revised = Revised::read(&*tx, ()).await?;
+    tx.commit().await?;
+    Ok(revised)
+}
+
+/// Lets the database judge now whether an owner is left, and not when the transaction commits.
+async fn keep_last_owner(tx: &Tx<'_>) -> Result<(), AssignmentError> {
+    match tx.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await {
+        Ok(_) => Ok(()),
+        Err(error) if sqlstate(&error).as_deref() == Some(LAST_OWNER) => {
+            Err(AssignmentError::LastOwner)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

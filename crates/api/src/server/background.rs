@@ -1,0 +1,102 @@
+//! What goes on beside the requests: hearing of changes, sending mail, tidying up.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use actix_web::web::Data;
+use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sqlx::postgres::PgPool;
+use tokio::task::JoinHandle;
+
+use super::start::Started;
+use crate::{access::listener, login::throttle, state::AppState};
+
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+/// Sessions and tokens are kept for a week after their end, for questions.
+const KEPT_DAYS: i64 = 7;
+
+/// The tasks of one process.
+pub struct Background {
+    tasks: Vec<JoinHandle<()>>,
+    outbox: JoinHandle<()>,
+    listener: PgPool,
+    stop: tokio::sync::watch::Sender<bool>,
+}
+
+/// Starts them.
+pub fn spawn(started: Started) -> Background {
+    let Started {
+        state,
+        outbox,
+        listener,
+        ..
+    } = started;
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let sending = outbox.run(async move {
+        // An error means that the sender is gone, which is a reason to stop, too.
+        stopped.wait_for(|stopped| *stopped).await.ok();
+    });
+    Background {
+        tasks: vec![
+            tokio::spawn(listener::listen(Data::clone(&state), listener.clone())),
+            tokio::spawn(tidy(state)),
+        ],
+        outbox: tokio::spawn(sending),
+        listener,
+        stop,
+    }
+}
+
+impl Background {
+    /// Stops them; a mail that is being sent is sent to the end.
+    pub async fn stop(self, state: &AppState) {
+        state.stopping.store(true, Ordering::SeqCst);
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            task.abort();
+            // Aborted or done: either way its connection is given back.
+            task.await.ok();
+        }
+        self.listener.close().await;
+        if let Err(error) = self.outbox.await {
+            tracing::error!(%error, "the outbox worker failed");
+        }
+    }
+}
+
+/// Takes out what nobody will ask for again.
+async fn tidy(state: Data<AppState>) {
+    loop {
+        if let Err(error) = tidy_once(&state).await {
+            tracing::warn!(%error, "could not tidy up; trying again in an hour");
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
+    }
+}
+
+/// One round of tidying.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn tidy_once(state: &AppState) -> Result<(), DbErr> {
+    let now = state.clock.now();
+    let old = now - chrono::TimeDelta::days(KEPT_DAYS);
+    let backend = state.db.get_database_backend();
+    let retain = i32::try_from(state.config.activity_retention_days).unwrap_or(i32::MAX);
+    let partitions = "SELECT gatepost_maintain_activity($1, $2)";
+    state
+        .db
+        .execute_raw(Statement::from_sql_and_values(backend, partitions, [retain.into(), now.into()]))
+        .await?;
+    let outlived = [
+        ("DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1 OR idle_expires_at < $1", old),
+        ("DELETE FROM one_time_tokens WHERE expires_at < $1", old),
+        ("DELETE FROM idempotency_keys WHERE expires_at < $1", now),
+    ];
+    for (sql, before) in outlived {
+        let statement = Statement::from_sql_and_values(backend, sql, [before.into()]);
+        state.db.execute_raw(statement).await?;
+    }
+    throttle::clean_up(&state.db, now).await?;
+    Ok(())
+}

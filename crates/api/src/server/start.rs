@@ -1,0 +1,152 @@
+//! From settings to a state that can serve.
+
+use std::{
+    num::NonZero,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
+
+use actix_web::web::Data;
+use anyhow::Context;
+use sea_orm::DatabaseConnection;
+use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
+
+use crate::{
+    access::cache::Caches,
+    clock::Clock,
+    config::{Config, Environment, SecretKey},
+    crypto::{
+        keys::{SigningKeys, TokenRules},
+        password::{Argon2Params, PasswordHasher},
+        seal::Sealer,
+    },
+    database::{pool, url::DatabaseUrl},
+    mail::{Mailer, Outbox},
+    policy::{Bundle, Embedded, Policy, Remote, RemoteOptions},
+    registration::break_glass::{self, BreakGlass},
+    roles,
+    state::AppState,
+};
+
+/// The two secrets that everything else is derived from.
+pub struct Secrets {
+    /// `SECRET_KEY`.
+    pub key: SecretKey,
+    /// `SECRET_KEY_PREVIOUS`.
+    pub previous: Option<SecretKey>,
+    /// `CSRF_SECRET_KEY`.
+    pub csrf: SecretKey,
+}
+
+/// A process that is ready to serve, before its first request.
+pub struct Started {
+    /// What handlers reach.
+    pub state: Data<AppState>,
+    /// The worker that sends mail.
+    pub outbox: Outbox,
+    /// The connection that hears of changes.
+    pub listener: PgPool,
+    /// The administrator, if this start made them.
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// Builds the state on a migrated database.
+///
+/// # Errors
+///
+/// What is missing, for the one who starts the program.
+pub async fn start(
+    config: Config,
+    url: &DatabaseUrl,
+    secrets: &Secrets,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Started> {
+    let db = pool::open(&config.database, url).await?;
+    let pending = migration::pending(&db).await.context("the schema cannot be read")?;
+    anyhow::ensure!(
+        pending.is_empty(),
+        "{} migrations are pending: run `gatepost-migrate up` first, or set AUTO_MIGRATE=true",
+        pending.len()
+    );
+    let previous = secrets.previous.as_ref().map(SecretKey::expose);
+    let sealer = Sealer::new(secrets.key.expose(), previous);
+    let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
+    let keys = signing_keys(&config, &db, &sealer, &public_url, &*clock).await?;
+    let bundle = Bundle::load(config.policy.dir.as_deref()).context("the policy cannot be used")?;
+    let policy = policy(&config, &bundle)?;
+    let mailer = mailer(&config)?;
+    let outbox = Outbox::new(db.clone(), sealer.clone(), mailer, Arc::clone(&clock));
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let argon2 = &config.password.argon2;
+    let params = Argon2Params {
+        memory_kib: argon2.memory_kib,
+        time: argon2.time,
+        parallelism: argon2.parallelism,
+    };
+    let hasher = PasswordHasher::start(params, cores, argon2.queue)?;
+    let listener = pool::single(&config.database, url);
+    let state = AppState {
+        db,
+        clock,
+        public_url,
+        policy,
+        keys,
+        hasher,
+        login_slots: Semaphore::new(cores + argon2.queue),
+        blocklist: Arc::new(config.password.blocklist.clone()),
+        csrf_key: *Sealer::new(secrets.csrf.expose(), None).derive("csrf"),
+        sealer,
+        cache: Caches::default(),
+        mail_status: outbox.status(),
+        mail: outbox.clone(),
+        stopping: AtomicBool::new(false),
+        config,
+    };
+    roles::service::sync_builtin(&state, bundle.builtin_roles()).await?;
+    let break_glass = break_glass::ensure(&state).await?;
+    Ok(Started {
+        state: Data::new(state),
+        outbox,
+        listener,
+        break_glass,
+    })
+}
+
+async fn signing_keys(
+    config: &Config,
+    db: &DatabaseConnection,
+    sealer: &Sealer,
+    public_url: &str,
+    clock: &dyn Clock,
+) -> anyhow::Result<SigningKeys> {
+    let rules = TokenRules {
+        issuer: public_url.to_owned(),
+        audience: config.tokens.audience.clone(),
+    };
+    let algorithm = config.tokens.algorithm.as_str().parse()?;
+    SigningKeys::load_or_create(db, sealer, algorithm, rules, clock.now())
+        .await
+        .context("the signing keys cannot be used; has SECRET_KEY changed?")
+}
+
+fn policy(config: &Config, bundle: &Bundle) -> anyhow::Result<Arc<dyn Policy>> {
+    let Some(url) = &config.policy.opa_url else {
+        return Ok(Arc::new(Embedded::new(bundle)?));
+    };
+    let options = RemoteOptions {
+        url: url.clone(),
+        timeout: config.policy.timeout,
+        token: config.policy.token.clone(),
+    };
+    Ok(Arc::new(Remote::new(options)?))
+}
+
+fn mailer(config: &Config) -> anyhow::Result<Mailer> {
+    let (from, url) = (&config.mail.from, &config.public_url);
+    Ok(match (&config.mail.smtp, config.environment) {
+        (Some(smtp), _) => Mailer::smtp(smtp, from, url)?,
+        (None, Environment::Development) => Mailer::log(from, url)?,
+        (None, Environment::Production) => Mailer::unconfigured(from, url)?,
+    })
+}

@@ -1,0 +1,72 @@
+//! What a handler may reach.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix_web::{HttpRequest, web::Data};
+use sea_orm::DatabaseConnection;
+use tokio::sync::Semaphore;
+
+use crate::{
+    access::cache::Caches,
+    clock::Clock,
+    config::Config,
+    crypto::{keys::SigningKeys, password::PasswordHasher, seal::Sealer},
+    mail::Outbox,
+    policy::Policy,
+};
+
+/// Shared by all requests of one process.
+pub struct AppState {
+    /// The pool that requests use.
+    pub db: DatabaseConnection,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The settings.
+    pub config: Config,
+    /// `PUBLIC_URL` without a slash at its end.
+    pub public_url: Arc<str>,
+    /// What decides.
+    pub policy: Arc<dyn Policy>,
+    /// What signs and checks access tokens.
+    pub keys: SigningKeys,
+    /// What hashes passwords.
+    pub hasher: PasswordHasher,
+    /// A place for each login that is worked on or waits; nobody queues for one.
+    pub login_slots: Semaphore,
+    /// Passwords that nobody may choose, besides those that are easy to guess.
+    pub blocklist: Arc<HashSet<String>>,
+    /// What seals secrets in the database, and derives the keys of HMACs.
+    pub sealer: Sealer,
+    /// The key of CSRF tokens.
+    pub csrf_key: [u8; 32],
+    /// What is known without asking the database.
+    pub cache: Caches,
+    /// How mail leaves: `smtp`, `log` or `not configured`.
+    pub mail_status: &'static str,
+    /// What sends mail; woken after a commit that left some.
+    pub mail: Outbox,
+    /// Set once the process was told to stop: no new traffic then.
+    pub stopping: AtomicBool,
+}
+
+impl AppState {
+    /// The state that serves `request`.
+    ///
+    /// # Panics
+    ///
+    /// In an application that [`crate::app`] did not build.
+    pub fn of(request: &HttpRequest) -> &Data<Self> {
+        request.app_data().expect("app.rs registers AppState")
+    }
+
+    /// Whether the process was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}

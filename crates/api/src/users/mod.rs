@@ -1,0 +1,7 @@
+//! Users: the own profile and password.
+
+pub mod gate;
+pub mod handlers;
+pub mod model;
+pub mod repo;
+pub mod service;

@@ -33,7 +33,9 @@ pub fn build(
     let cors = cors(&state);
     let query = QueryConfig::default().error_handler(|error, _| {
         let message = error.to_string();
-        let message = message.strip_prefix("Query deserialize error: ").unwrap_or(&message);
+        let message = message
+            .strip_prefix("Query deserialize error: ")
+            .unwrap_or(&message);
         Problem::invalid("", "invalid_query", message).into()
     });
     App::new()
@@ -52,7 +54,13 @@ async fn not_found() -> Result<HttpResponse, Problem> {
 /// Only the origins of `CORS_ORIGINS`, letter by letter.
 fn cors(state: &AppState) -> Cors {
     let mut cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allowed_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -61,7 +69,12 @@ fn cors(state: &AppState) -> Cors {
             header::HeaderName::from_static("idempotency-key"),
             header::HeaderName::from_static("x-csrf-token"),
         ])
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, X_REQUEST_ID.clone()])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            X_REQUEST_ID.clone(),
+        ])
         .supports_credentials()
         .max_age(3600);
     for origin in &state.config.http.cors_origins {

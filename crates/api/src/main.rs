@@ -1,6 +1,6 @@
 //! The command line: each command is one call into a module.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use gatepost::{
@@ -93,7 +93,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::serve(serve::settings_or_exit()).await?,
         Command::Dev { ephemeral, data } => {
-            Box::pin(dev::dev(serve::settings_or_exit(), dev::Dev { ephemeral, data })).await?;
+            Box::pin(dev::dev(
+                serve::settings_or_exit(),
+                dev::Dev { ephemeral, data },
+            ))
+            .await?;
         }
         Command::Keys(Keys::Rotate) => {
             keys::rotate(serve::settings_or_exit(), &SystemClock).await?;
@@ -120,7 +124,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             );
         }
         Command::Healthcheck => return health::check().await,
-        Command::Openapi => println!("{}", openapi::document().to_pretty_json()?),
+        Command::Openapi => writeln!(out, "{}", openapi::document().to_pretty_json()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,9 @@ use utoipa::{
     openapi::{
         ContentBuilder, Ref, RefOr, ResponseBuilder,
         path::Operation,
-        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{
+            ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+        },
         server::ServerBuilder,
     },
 };
@@ -86,7 +88,10 @@ const ALWAYS: [(&str, &str); 4] = [
     ("400", "Some input is not acceptable"),
     ("429", "Too many attempts"),
     ("500", "A fault of ours"),
-    ("503", "The database or the policy cannot be asked, or too much comes at once"),
+    (
+        "503",
+        "The database or the policy cannot be asked, or too much comes at once",
+    ),
 ];
 /// Problems of operations that ask who calls and what they may do.
 const PROTECTED: [(&str, &str); 3] = [
@@ -122,12 +127,17 @@ pub fn document() -> utoipa::openapi::OpenApi {
         scheme.bearer_format = Some("at+jwt".to_owned());
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
         let cookie = ApiKeyValue::new("__Host-gatepost_session");
-        components.add_security_scheme("session_cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme(
+            "session_cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(cookie)),
+        );
     }
     document
 }
 
-fn operations(item: &mut utoipa::openapi::PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+fn operations(
+    item: &mut utoipa::openapi::PathItem,
+) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     [
         ("GET", &mut item.get),
         ("POST", &mut item.post),

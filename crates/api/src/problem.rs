@@ -181,7 +181,11 @@ impl Problem {
     }
 
     /// Some field is not acceptable.
-    pub fn invalid(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn invalid(
+        field: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self::invalid_fields(vec![FieldError {
             field: field.into(),
             code,
@@ -240,7 +244,9 @@ impl Problem {
 
 /// SQLSTATE of a database error, where the server gave one.
 pub fn sqlstate(error: &DbErr) -> Option<String> {
-    database_error(error)?.code().map(std::borrow::Cow::into_owned)
+    database_error(error)?
+        .code()
+        .map(std::borrow::Cow::into_owned)
 }
 
 /// Name of the constraint that a database error speaks of.
@@ -261,9 +267,11 @@ impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         match sqlstate(&error).as_deref() {
             // A NUL or another character that the database cannot hold.
-            Some("22021" | "22P05") => {
-                Self::invalid("", "invalid_character", "holds a character that cannot be stored")
-            }
+            Some("22021" | "22P05") => Self::invalid(
+                "",
+                "invalid_character",
+                "holds a character that cannot be stored",
+            ),
             Some(code) if !is_passing(code) => Self::internal(error),
             None if !is_connection_fault(&error) => Self::internal(error),
             _ => Self::plain(Code::DatabaseUnavailable)
@@ -279,7 +287,10 @@ fn is_passing(code: &str) -> bool {
     code.starts_with("08")
         || code.starts_with("53")
         || code.starts_with("57")
-        || matches!(code, "25006" | "25P03" | "40001" | "40P01" | "42501" | "55P03")
+        || matches!(
+            code,
+            "25006" | "25P03" | "40001" | "40P01" | "42501" | "55P03"
+        )
 }
 
 fn is_connection_fault(error: &DbErr) -> bool {

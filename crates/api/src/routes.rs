@@ -24,7 +24,8 @@ use crate::{
     invitations::{handlers as invitations, model as invitation},
     keys::handlers as keys,
     login::handlers as login,
-    openapi, organizations::{handlers as organizations, model as organization},
+    openapi,
+    organizations::{handlers as organizations, model as organization},
     problem::{Code, Problem},
     problems,
     projects::{handlers as projects, model as project},
@@ -171,8 +172,12 @@ where
 
 /// Registers both tables, one resource for each path, so that a wrong method is a `405`.
 pub fn register(cfg: &mut web::ServiceConfig) {
-    let public = public().into_iter().map(|row| (row.path, row.method, row.route));
-    let protected = protected().into_iter().map(|row| (row.path, row.method, row.route));
+    let public = public()
+        .into_iter()
+        .map(|row| (row.path, row.method, row.route));
+    let protected = protected()
+        .into_iter()
+        .map(|row| (row.path, row.method, row.route));
     let mut resources: BTreeMap<&str, (Resource, Vec<String>)> = BTreeMap::new();
     for (path, method, route) in public.chain(protected) {
         let (resource, mut methods) = resources

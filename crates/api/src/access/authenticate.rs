@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{
     actor::{Actor, Principal, SessionState},
+    cache::Change,
     grants,
 };
 use crate::{
@@ -119,7 +120,15 @@ async fn live_session(state: &AppState, id: Uuid) -> Result<Option<Arc<SessionSt
             })
         }))
     };
-    let session = state.cache.sessions.get_or_load(id, load).await?;
     let now = state.clock.now();
-    Ok(session.filter(|session| session.expires_at > now && session.idle_expires_at > now))
+    let is_live =
+        |session: &Arc<SessionState>| session.expires_at > now && session.idle_expires_at > now;
+    let session = state.cache.sessions.get_or_load(id, load).await?;
+    if session.as_ref().is_none_or(is_live) {
+        return Ok(session);
+    }
+    // Refreshes of other instances move the end without a notification: look again before saying no.
+    state.cache.forget(&Change::Session(id));
+    let session = state.cache.sessions.get_or_load(id, load).await?;
+    Ok(session.filter(is_live))
 }

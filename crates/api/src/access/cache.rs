@@ -198,7 +198,10 @@ where
     }
 
     fn stamp(&self, key: &K) -> Stamp {
-        (self.all.load(Ordering::SeqCst), self.shard(key).load(Ordering::SeqCst))
+        (
+            self.all.load(Ordering::SeqCst),
+            self.shard(key).load(Ordering::SeqCst),
+        )
     }
 
     fn shard(&self, key: &K) -> &AtomicU64 {
@@ -248,14 +251,20 @@ mod tests {
     #[test]
     fn payloads_of_triggers_are_understood() {
         let id = Uuid::now_v7();
-        assert_eq!(Change::parse(&format!("session {id}")), Some(Change::Session(id)));
+        assert_eq!(
+            Change::parse(&format!("session {id}")),
+            Some(Change::Session(id))
+        );
         assert_eq!(
             Change::parse(&format!("grants user {id}")),
             Some(Change::Grants(Principal::user(id)))
         );
         assert_eq!(
             Change::parse(&format!("resource project {id}")),
-            Some(Change::Resource(ResourceRef::new(ResourceType::Project, id)))
+            Some(Change::Resource(ResourceRef::new(
+                ResourceType::Project,
+                id
+            )))
         );
         for wrong in ["", "session", "session x", "user a b", "resource project"] {
             assert_eq!(Change::parse(wrong), None, "{wrong}");

@@ -18,7 +18,10 @@ use crate::{
 /// A principal and everything it holds, or nothing if there is no such principal.
 ///
 /// Answered from memory where that is known to be true.
-pub async fn subject(state: &AppState, principal: Principal) -> Result<Option<Arc<Subject>>, DbErr> {
+pub async fn subject(
+    state: &AppState,
+    principal: Principal,
+) -> Result<Option<Arc<Subject>>, DbErr> {
     state
         .cache
         .subjects
@@ -62,7 +65,8 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
          ORDER BY a.id"
     );
     let tx = Tx::begin(state, &Scope::System).await?;
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [principal.id.into()]);
+    let statement =
+        Statement::from_sql_and_values(tx.get_database_backend(), sql, [principal.id.into()]);
     let rows = Row::find_by_statement(statement).all(&*tx).await?;
     tx.commit().await?;
     let Some(first) = rows.first() else {

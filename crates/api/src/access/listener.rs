@@ -38,7 +38,9 @@ pub async fn listen(state: Data<AppState>, pool: PgPool) {
                 tracing::debug!(%error, "stopped listening");
                 return;
             }
-            Err(error) => tracing::warn!(%error, "cannot listen for changes; asking the database each time"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for changes; asking the database each time");
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -69,7 +71,10 @@ async fn hear(state: &AppState, listener: &mut PgListener) -> anyhow::Error {
                     }
                 }
                 Some(change) => state.cache.forget(&change),
-                None => tracing::debug!(payload = notification.payload(), "a change of an unknown kind"),
+                None => tracing::debug!(
+                    payload = notification.payload(),
+                    "a change of an unknown kind"
+                ),
             },
             Ok(Ok(None)) => return anyhow::anyhow!("the connection was lost"),
             Ok(Err(error)) => return error.into(),

@@ -134,12 +134,16 @@ async fn ask<A: Action>(
         Target::Own => Arc::new(Located::user(actor.user_id())),
         Target::Path(kind, name) => {
             let target = ResourceRef::new(kind, path::id(req, name)?);
-            resource::locate(state, target).await?.ok_or_else(not_found)?
+            resource::locate(state, target)
+                .await?
+                .ok_or_else(not_found)?
         }
         Target::Assignment(name) => {
             let target = resource::of_assignment(state, path::id(req, name)?).await?;
             let target = target.ok_or_else(not_found)?;
-            resource::locate(state, target).await?.ok_or_else(not_found)?
+            resource::locate(state, target)
+                .await?
+                .ok_or_else(not_found)?
         }
         Target::Anywhere => return anywhere::<A>(state, actor, origin).await,
     };
@@ -226,7 +230,10 @@ impl<A: Action> FromRequest for Permit<A> {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let permit = req.extensions_mut().remove::<Self>();
         ready(permit.ok_or_else(|| {
-            Problem::internal(anyhow::anyhow!("routes.rs does not authorize {} here", A::NAME))
+            Problem::internal(anyhow::anyhow!(
+                "routes.rs does not authorize {} here",
+                A::NAME
+            ))
         }))
     }
 }

@@ -127,7 +127,10 @@ impl Located {
     /// The tenant it belongs to.
     pub fn organization_id(&self) -> Option<Uuid> {
         let is_organization = |part: &&ResourceRef| part.kind == ResourceType::Organization;
-        self.path.iter().find(is_organization).and_then(|part| part.id)
+        self.path
+            .iter()
+            .find(is_organization)
+            .and_then(|part| part.id)
     }
 
     /// The rows that someone who was allowed to act here may touch.
@@ -149,7 +152,10 @@ struct Parents {
 /// Where a resource stands, or nothing if there is no such resource.
 ///
 /// Answered from memory where that is known to be true.
-pub async fn locate(state: &AppState, resource: ResourceRef) -> Result<Option<Arc<Located>>, DbErr> {
+pub async fn locate(
+    state: &AppState,
+    resource: ResourceRef,
+) -> Result<Option<Arc<Located>>, DbErr> {
     let (kind, id) = match (resource.kind, resource.id) {
         (ResourceType::System, _) => return Ok(Some(Arc::new(Located::system()))),
         (_, None) => return Ok(None),
@@ -165,7 +171,11 @@ pub async fn locate(state: &AppState, resource: ResourceRef) -> Result<Option<Ar
         .await
 }
 
-async fn look_up(state: &AppState, kind: ResourceType, id: Uuid) -> Result<Option<Arc<Located>>, DbErr> {
+async fn look_up(
+    state: &AppState,
+    kind: ResourceType,
+    id: Uuid,
+) -> Result<Option<Arc<Located>>, DbErr> {
     let sql = match kind {
         ResourceType::Organization => {
             "SELECT id AS organization, NULL::uuid AS account, NULL::uuid AS owner FROM organizations WHERE id = $1"
@@ -173,7 +183,9 @@ async fn look_up(state: &AppState, kind: ResourceType, id: Uuid) -> Result<Optio
         ResourceType::Account => {
             "SELECT organization_id AS organization, id AS account, NULL::uuid AS owner FROM accounts WHERE id = $1"
         }
-        _ => "SELECT organization_id AS organization, account_id AS account, owner_id AS owner FROM projects WHERE id = $1",
+        _ => {
+            "SELECT organization_id AS organization, account_id AS account, owner_id AS owner FROM projects WHERE id = $1"
+        }
     };
     let tx = Tx::begin(state, &Scope::System).await?;
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [id.into()]);
@@ -181,7 +193,9 @@ async fn look_up(state: &AppState, kind: ResourceType, id: Uuid) -> Result<Optio
     tx.commit().await?;
     Ok(found.map(|parents| {
         let organization = ResourceRef::new(ResourceType::Organization, parents.organization);
-        let account = parents.account.map(|id| ResourceRef::new(ResourceType::Account, id));
+        let account = parents
+            .account
+            .map(|id| ResourceRef::new(ResourceType::Account, id));
         let itself = ResourceRef::new(kind, id);
         let mut path = vec![ResourceRef::SYSTEM, organization];
         path.extend(account);
@@ -199,7 +213,9 @@ async fn look_up(state: &AppState, kind: ResourceType, id: Uuid) -> Result<Optio
 /// The resource that a role assignment is on, or nothing if there is no such assignment.
 pub async fn of_assignment(state: &AppState, id: Uuid) -> Result<Option<ResourceRef>, DbErr> {
     let tx = Tx::begin(state, &Scope::System).await?;
-    let row = user_role_assignment::Entity::find_by_id(id).one(&*tx).await?;
+    let row = user_role_assignment::Entity::find_by_id(id)
+        .one(&*tx)
+        .await?;
     tx.commit().await?;
     Ok(row.and_then(|row| {
         Some(ResourceRef {

@@ -22,6 +22,9 @@ pub async fn list_own(
 ) -> Result<Json<Page<ActivityView>>, Problem> {
     let cut = paging.cut()?;
     let query = user_activity::Entity::find().filter(user_activity::Column::UserId.eq(permit.id()));
-    let rows = cut.apply(query, user_activity::Column::Id).all(&state.db).await?;
+    let rows = cut
+        .apply(query, user_activity::Column::Id)
+        .all(&state.db)
+        .await?;
     Ok(Json(cut.page(rows, |row| row.id, ActivityView::from)))
 }

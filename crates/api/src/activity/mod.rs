@@ -33,6 +33,8 @@ pub async fn record(
         details: Set(details),
         created_at: Set(clock.now()),
     };
-    user_activity::Entity::insert(row).exec_without_returning(txn).await?;
+    user_activity::Entity::insert(row)
+        .exec_without_returning(txn)
+        .await?;
     Ok(())
 }

@@ -7,19 +7,14 @@ use actix_web::{
 
 use super::{
     model::{
-        ApproveUser, AuditFilter, AuditView, ReadAudit, ReadUser, ReadUsers, RejectUser, UpdateUser,
-        UserFilter, WithReason,
+        ApproveUser, AuditFilter, AuditView, ReadAudit, ReadUser, ReadUsers, RejectUser,
+        UpdateUser, UserFilter, WithReason,
     },
     service::{self, Step},
 };
 use crate::{
     access::permit::Permit,
-    http::{
-        answer::single,
-        body::OptionalBody,
-        etag::IfMatch,
-        page::Page,
-    },
+    http::{answer::single, body::OptionalBody, etag::IfMatch, page::Page},
     problem::Problem,
     state::AppState,
     users::{self, model::UserView},
@@ -41,7 +36,10 @@ pub async fn list_users(
 /// One user.
 #[utoipa::path(get, path = "/api/admin/users/{user_id}", tag = "Administration",
     params(("user_id" = uuid::Uuid, Path)), responses((status = 200, body = UserView)))]
-pub async fn read_user(permit: Permit<ReadUser>, state: Data<AppState>) -> Result<HttpResponse, Problem> {
+pub async fn read_user(
+    permit: Permit<ReadUser>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
     let user = users::service::read(&state, permit.id()).await?;
     Ok(single(&UserView::from(user)))
 }

@@ -260,7 +260,10 @@ impl From<AdminError> for Problem {
         match error {
             AdminError::NotFound => Self::plain(Code::NotFound),
             AdminError::Oneself => Self::new(Code::Forbidden, "Nobody does this to themselves."),
-            AdminError::Above => Self::new(Code::Forbidden, "The user holds system roles with permissions that you lack."),
+            AdminError::Above => Self::new(
+                Code::Forbidden,
+                "The user holds system roles with permissions that you lack.",
+            ),
             AdminError::WrongState { .. } => Self::new(Code::Conflict, error),
             AdminError::Stale => Self::plain(Code::PreconditionFailed),
             AdminError::Database(source) => source.into(),

@@ -2,8 +2,10 @@
 
 use entity::user;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, EntityTrait, IntoActiveModel,
-    QueryFilter, sea_query::{Expr, ExprTrait, LikeExpr},
+    ActiveModelTrait,
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, IntoActiveModel, QueryFilter,
+    sea_query::{Expr, ExprTrait, LikeExpr},
 };
 use serde_json::json;
 
@@ -31,7 +33,11 @@ use crate::{
 /// # Errors
 ///
 /// The database's.
-pub async fn users(state: &AppState, filter: &UserFilter, cut: &Cut<user::Model>) -> Result<Vec<user::Model>, AdminError> {
+pub async fn users(
+    state: &AppState,
+    filter: &UserFilter,
+    cut: &Cut<user::Model>,
+) -> Result<Vec<user::Model>, AdminError> {
     let mut query = user::Entity::find();
     if let Some(email) = &filter.email {
         query = query.filter(user::Column::EmailNormalized.eq(normalized(email)));
@@ -40,7 +46,10 @@ pub async fn users(state: &AppState, filter: &UserFilter, cut: &Cut<user::Model>
         query = query.filter(user::Column::Status.eq(status.as_str()));
     }
     if let Some(q) = &filter.q {
-        let start = normalized(q).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        let start = normalized(q)
+            .replace('\\', "\\\\")
+            .replace('%', "\\%")
+            .replace('_', "\\_");
         let like = || LikeExpr::new(format!("{start}%"));
         let name = Expr::cust("lower(display_name)");
         query = query.filter(
@@ -165,8 +174,12 @@ pub async fn take<A>(
     }
     must_not_be_above(state, permit).await?;
     let mut tx = Tx::begin(state, &Scope::System).await?;
-    let user = repo::find_for_update(&*tx, permit.id()).await?.ok_or(AdminError::NotFound)?;
-    if_match.check(user.version).map_err(|_| AdminError::Stale)?;
+    let user = repo::find_for_update(&*tx, permit.id())
+        .await?
+        .ok_or(AdminError::NotFound)?;
+    if_match
+        .check(user.version)
+        .map_err(|_| AdminError::Stale)?;
     if step == Step::Enable {
         throttle::forgive(&*tx, user.id, state.clock.now()).await?;
     }
@@ -200,7 +213,16 @@ pub async fn take<A>(
         mail::enqueue(&*tx, &state.sealer, &mail, now).await?;
     }
     let details = json!({ "reason": reason.map(String::from) });
-    activity::record(&*tx, &*state.clock, permit.origin(), id, None, step.activity_kind(), json!({})).await?;
+    activity::record(
+        &*tx,
+        &*state.clock,
+        permit.origin(),
+        id,
+        None,
+        step.activity_kind(),
+        json!({}),
+    )
+    .await?;
     let entry = Entry {
         doer: permit.into(),
         action: step.audit_action(),
@@ -236,5 +258,9 @@ async fn must_not_be_above<A>(state: &AppState, permit: &Permit<A>) -> Result<()
         .filter(counts)
         .flat_map(|grant| grant.permissions.iter())
         .any(|permission| !policy::covers(&mine, permission));
-    if is_above { Err(AdminError::Above) } else { Ok(()) }
+    if is_above {
+        Err(AdminError::Above)
+    } else {
+        Ok(())
+    }
 }

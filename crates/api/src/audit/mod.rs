@@ -55,7 +55,11 @@ impl Target {
     }
 
     /// Something of a tenant.
-    pub fn within(organization_id: Option<Uuid>, kind: &'static str, id: impl fmt::Display + Copy) -> Self {
+    pub fn within(
+        organization_id: Option<Uuid>,
+        kind: &'static str,
+        id: impl fmt::Display + Copy,
+    ) -> Self {
         Self {
             organization_id,
             ..Self::global(kind, id)
@@ -114,6 +118,8 @@ pub async fn record(
         details: Set(entry.details),
         ..Default::default()
     };
-    audit_log::Entity::insert(row).exec_without_returning(txn).await?;
+    audit_log::Entity::insert(row)
+        .exec_without_returning(txn)
+        .await?;
     Ok(())
 }

@@ -60,7 +60,11 @@ pub async fn dev(config: Config, dev: Dev) -> anyhow::Result<()> {
         "a private PostgreSQL on 127.0.0.1:{}, data in {}{}",
         cluster.port(),
         cluster.home().display(),
-        if dev.ephemeral { " (forgotten at the end)" } else { "" }
+        if dev.ephemeral {
+            " (forgotten at the end)"
+        } else {
+            ""
+        }
     );
     let result = on_cluster(config, &secrets, &cluster, &database).await;
     let stopped = cluster.stop().await;
@@ -105,7 +109,7 @@ async fn go(
            database   {database}\n  \
            policy     {policy}\n\n\
          Try next, in another terminal:\n  \
-           examples/quickstart.sh\n\n\
+           examples/quickstart.sh {url}\n\n\
          Ctrl-C stops all of it.\n",
         url = state.public_url,
         host = http.host,
@@ -126,7 +130,10 @@ fn secrets(config: &Config, dev: &Dev) -> anyhow::Result<Secrets> {
         (key, csrf) => {
             let made = config::secrets_for_development(&folder)
                 .with_context(|| format!("no secrets can be kept in {}", folder.display()))?;
-            (key.clone().unwrap_or(made.0), csrf.clone().unwrap_or(made.1))
+            (
+                key.clone().unwrap_or(made.0),
+                csrf.clone().unwrap_or(made.1),
+            )
         }
     };
     Ok(Secrets {

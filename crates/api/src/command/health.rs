@@ -23,11 +23,18 @@ pub async fn check() -> anyhow::Result<ExitCode> {
         host => host.to_owned(),
     };
     let url = format!("http://{host}:{}/api/health/ready", http.port);
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .build()?;
     let is_ready = match client.get(&url).send().await {
         Ok(response) => response.status().is_success(),
         Err(_) => false,
     };
     println!("{}", if is_ready { "ready" } else { "not ready" });
-    Ok(if is_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

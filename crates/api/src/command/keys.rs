@@ -21,8 +21,16 @@ use crate::{
 ///
 /// The settings' or the database's.
 pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
-    let url = config.database.url.clone().context("DATABASE_URL is not set")?;
-    let key = config.secrets.secret_key.as_ref().context("SECRET_KEY is not set")?;
+    let url = config
+        .database
+        .url
+        .clone()
+        .context("DATABASE_URL is not set")?;
+    let key = config
+        .secrets
+        .secret_key
+        .as_ref()
+        .context("SECRET_KEY is not set")?;
     let previous = config.secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(key.expose(), previous);
     let db = pool::open(&config.database, &url).await?;
@@ -34,7 +42,8 @@ pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
     let now = clock.now();
     let keys = SigningKeys::load_or_create(&db, &sealer, algorithm, rules, now).await?;
     let before = keys.active_kid();
-    keys.rotate(&db, &sealer, now, config.sessions.access_ttl).await?;
+    keys.rotate(&db, &sealer, now, config.sessions.access_ttl)
+        .await?;
     let after = keys.active_kid();
     let entry = Entry {
         doer: Doer::Program,
@@ -47,4 +56,3 @@ pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
     db.close().await?;
     Ok(())
 }
-

@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// Why the database did not answer within `startup_timeout`.
-pub async fn open(config: &DatabaseConfig, url: &DatabaseUrl) -> anyhow::Result<DatabaseConnection> {
+pub async fn open(
+    config: &DatabaseConfig,
+    url: &DatabaseUrl,
+) -> anyhow::Result<DatabaseConnection> {
     let options = connect_options(config, url);
     first_answer(config, &options).await?;
     let pool = PgPoolOptions::new()
@@ -37,7 +40,10 @@ pub async fn open(config: &DatabaseConfig, url: &DatabaseUrl) -> anyhow::Result<
                 if metadata.idle_for < RESTED {
                     return Ok(true);
                 }
-                Ok(matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(()))))
+                Ok(matches!(
+                    timeout(PATIENCE, connection.ping()).await,
+                    Ok(Ok(()))
+                ))
             })
         })
         .connect_lazy_with(options);
@@ -65,7 +71,11 @@ pub(super) fn connect_options(config: &DatabaseConfig, url: &DatabaseUrl) -> PgC
 async fn first_answer(config: &DatabaseConfig, options: &PgConnectOptions) -> anyhow::Result<()> {
     let started = tokio::time::Instant::now();
     loop {
-        let attempt = timeout(config.acquire_timeout, sqlx::PgConnection::connect_with(options)).await;
+        let attempt = timeout(
+            config.acquire_timeout,
+            sqlx::PgConnection::connect_with(options),
+        )
+        .await;
         let error = match attempt {
             Ok(Ok(connection)) => {
                 connection.close().await?;

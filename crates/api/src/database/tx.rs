@@ -44,14 +44,24 @@ impl<'a> Tx<'a> {
             Scope::Member(user, ids) => ("", join(ids), user.to_string()),
             Scope::None => ("", String::new(), String::new()),
         };
-        let timeout = state.config.database.statement_timeout.as_millis().to_string();
+        let timeout = state
+            .config
+            .database
+            .statement_timeout
+            .as_millis()
+            .to_string();
         let settings = Statement::from_sql_and_values(
             inner.get_database_backend(),
             "SELECT set_config('app.scope', $1, true), set_config('app.organization_ids', $2, true), \
              set_config('app.user_id', $3, true), set_config('statement_timeout', $4, true), \
              set_config('lock_timeout', '3000', true), \
              set_config('idle_in_transaction_session_timeout', '15000', true)",
-            [name.into(), organizations.into(), user.into(), timeout.into()],
+            [
+                name.into(),
+                organizations.into(),
+                user.into(),
+                timeout.into(),
+            ],
         );
         inner.execute_raw(settings).await?;
         Ok(Self {

@@ -49,7 +49,11 @@ pub async fn readiness(state: &AppState) -> Readiness {
     let (database, policy, migrations) =
         tokio::join!(database(state), policy(state), migrations(state));
     let mut waiting_for = Vec::new();
-    for (name, check) in [("database", database), ("policy", policy), ("migrations", migrations)] {
+    for (name, check) in [
+        ("database", database),
+        ("policy", policy),
+        ("migrations", migrations),
+    ] {
         if check.status == Status::Down {
             waiting_for.push(name);
         }
@@ -58,7 +62,11 @@ pub async fn readiness(state: &AppState) -> Readiness {
         waiting_for.push("nothing: the process stops");
     }
     Readiness {
-        status: if waiting_for.is_empty() { Status::Ok } else { Status::Down },
+        status: if waiting_for.is_empty() {
+            Status::Ok
+        } else {
+            Status::Down
+        },
         waiting_for,
     }
 }
@@ -73,9 +81,10 @@ async fn database(state: &AppState) -> Check {
         _ => None,
     };
     let (status, note) = match read_only {
-        Some(false) if !state.cache.is_listening() => {
-            (Status::Degraded, Some("changes are not heard of: nothing is answered from memory"))
-        }
+        Some(false) if !state.cache.is_listening() => (
+            Status::Degraded,
+            Some("changes are not heard of: nothing is answered from memory"),
+        ),
         Some(false) => (Status::Ok, None),
         Some(true) => (Status::Down, Some("read-only")),
         None => (Status::Down, Some("no answer")),
@@ -94,8 +103,7 @@ async fn policy(state: &AppState) -> Check {
 
 async fn migrations(state: &AppState) -> Check {
     let started = Instant::now();
-    let answer =
-        timeout(PATIENCE, migration::pending(&state.db)).await;
+    let answer = timeout(PATIENCE, migration::pending(&state.db)).await;
     let (status, note) = match answer {
         Ok(Ok(pending)) if pending.is_empty() => (Status::Ok, None),
         Ok(Ok(_)) => (Status::Down, Some("pending: run gatepost-migrate up")),

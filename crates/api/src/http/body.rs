@@ -125,7 +125,11 @@ pub(crate) fn limit(path: &str) -> usize {
 
 /// Whether the request says that its body is JSON in UTF-8.
 pub(crate) fn is_json(req: &HttpRequest) -> bool {
-    let Some(text) = req.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()) else {
+    let Some(text) = req
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+    else {
         return false;
     };
     let mut parts = text.split(';').map(str::trim);
@@ -140,7 +144,11 @@ pub(crate) fn is_json(req: &HttpRequest) -> bool {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = json(bytes)?;
     if let Some(field) = field_with_nul(&value) {
-        return Err(Problem::invalid(field, "invalid_character", "holds a NUL character"));
+        return Err(Problem::invalid(
+            field,
+            "invalid_character",
+            "holds a NUL character",
+        ));
     }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
@@ -245,7 +253,10 @@ mod tests {
     }
 
     fn fault(body: &str) -> String {
-        parse::<Outer>(body.as_bytes()).unwrap_err().detail().to_owned()
+        parse::<Outer>(body.as_bytes())
+            .unwrap_err()
+            .detail()
+            .to_owned()
     }
 
     #[test]

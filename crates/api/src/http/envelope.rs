@@ -41,7 +41,9 @@ pub async fn envelope(
     let method = req.method().clone();
     let path = req.path().to_owned();
     let span = tracing::info_span!("request", request_id = %id);
-    let answer = CURRENT.scope(current, answer(req, next)).instrument(span.clone());
+    let answer = CURRENT
+        .scope(current, answer(req, next))
+        .instrument(span.clone());
     let (mut result, route) = answer.await;
     let (status, headers) = match &mut result {
         Ok(response) => (response.status(), response.headers_mut()),
@@ -91,8 +93,14 @@ fn dress(headers: &mut HeaderMap, id: &str) {
     let fixed = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000; includeSubDomains"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+        ),
+        (
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=31536000; includeSubDomains",
+        ),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
@@ -110,5 +118,6 @@ fn count(method: &str, route: &str, status: StatusCode, elapsed: Duration) {
         ("status", status.as_u16().to_string()),
     ];
     metrics::counter!("gatepost_http_requests_total", &labels).increment(1);
-    metrics::histogram!("gatepost_http_request_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+    metrics::histogram!("gatepost_http_request_seconds", &labels[..2])
+        .record(elapsed.as_secs_f64());
 }

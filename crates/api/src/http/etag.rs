@@ -51,11 +51,13 @@ impl FromRequest for IfMatch {
             };
             tags.extend(text.split(',').map(|tag| tag.trim().to_owned()));
         }
-        ready(Ok(if tags.is_empty() || tags.iter().any(|tag| tag == "*") {
-            Self::Any
-        } else {
-            Self::OneOf(tags)
-        }))
+        ready(Ok(
+            if tags.is_empty() || tags.iter().any(|tag| tag == "*") {
+                Self::Any
+            } else {
+                Self::OneOf(tags)
+            },
+        ))
     }
 }
 

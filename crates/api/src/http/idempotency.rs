@@ -32,10 +32,9 @@ impl FromRequest for IdempotencyKey {
         let Some(value) = req.headers().get("idempotency-key") else {
             return ready(Ok(Self(None)));
         };
-        let key = value
-            .to_str()
-            .ok()
-            .filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()));
+        let key = value.to_str().ok().filter(|key| {
+            (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+        });
         ready(key.map(|key| Self(Some(key.to_owned()))).ok_or_else(|| {
             Problem::invalid(
                 "Idempotency-Key",
@@ -107,8 +106,10 @@ impl Once {
             location: Set(None),
             expires_at: Set(now + KEPT),
         };
-        let mut conflict =
-            OnConflict::columns([idempotency_key::Column::Principal, idempotency_key::Column::Key]);
+        let mut conflict = OnConflict::columns([
+            idempotency_key::Column::Principal,
+            idempotency_key::Column::Key,
+        ]);
         // Only a key whose day is over is taken over.
         conflict
             .update_columns([
@@ -116,7 +117,10 @@ impl Once {
                 idempotency_key::Column::Body,
                 idempotency_key::Column::ExpiresAt,
             ])
-            .action_and_where(sea_orm::ColumnTrait::lt(&idempotency_key::Column::ExpiresAt, now));
+            .action_and_where(sea_orm::ColumnTrait::lt(
+                &idempotency_key::Column::ExpiresAt,
+                now,
+            ));
         let claimed = idempotency_key::Entity::insert(claim)
             .on_conflict(conflict)
             .exec_without_returning(txn)
@@ -129,8 +133,8 @@ impl Once {
         match kept {
             Some(kept) if kept.request_hash == self.request_hash => {
                 let body = kept.body.ok_or(OnceError::KeyReused)?;
-                let answer = serde_json::from_value(body)
-                    .map_err(|error| DbErr::Json(error.to_string()))?;
+                let answer =
+                    serde_json::from_value(body).map_err(|error| DbErr::Json(error.to_string()))?;
                 Ok(Some(answer))
             }
             _ => Err(OnceError::KeyReused),

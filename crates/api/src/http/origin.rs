@@ -60,7 +60,13 @@ impl Origin {
             .headers()
             .get(USER_AGENT)
             .map(|value| String::from_utf8_lossy(value.as_bytes()))
-            .map(|text| text.chars().filter(|c| !c.is_control()).take(512).collect::<String>().into());
+            .map(|text| {
+                text.chars()
+                    .filter(|c| !c.is_control())
+                    .take(512)
+                    .collect::<String>()
+                    .into()
+            });
         Self {
             ip,
             user_agent,
@@ -80,7 +86,12 @@ impl FromRequest for Origin {
 
 /// The last address that no trusted proxy stands for, read from the right:
 /// what stands further left may be the client's invention.
-fn client_address(peer: IpAddr, x_forwarded_for: &str, forwarded: &str, trusted: &[IpNet]) -> IpAddr {
+fn client_address(
+    peer: IpAddr,
+    x_forwarded_for: &str,
+    forwarded: &str,
+    trusted: &[IpNet],
+) -> IpAddr {
     let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
     if !is_trusted(&peer) {
         return peer;
@@ -105,7 +116,8 @@ fn client_address(peer: IpAddr, x_forwarded_for: &str, forwarded: &str, trusted:
 fn forwarded_for(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("for").then(|| value.trim_matches('"'))
+        name.eq_ignore_ascii_case("for")
+            .then(|| value.trim_matches('"'))
     })
 }
 
@@ -116,7 +128,11 @@ fn address(text: &str) -> Option<IpAddr> {
     bare.split(']')
         .next()
         .and_then(|host| host.parse().ok())
-        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()))
+        .or_else(|| {
+            text.parse::<std::net::SocketAddr>()
+                .ok()
+                .map(|socket| socket.ip())
+        })
         .map(|ip: IpAddr| ip.to_canonical())
 }
 
@@ -133,8 +149,14 @@ mod tests {
     fn only_trusted_proxies_are_believed() {
         assert_eq!(client("1.2.3.4", "9.9.9.9", ""), "1.2.3.4");
         assert_eq!(client("10.0.0.1", "9.9.9.9", ""), "9.9.9.9");
-        assert_eq!(client("10.0.0.1", "8.8.8.8, 9.9.9.9, 10.0.0.2", ""), "9.9.9.9");
-        assert_eq!(client("10.0.0.1", "", "for=\"[2001:db8::1]:4711\";proto=https"), "2001:db8::1");
+        assert_eq!(
+            client("10.0.0.1", "8.8.8.8, 9.9.9.9, 10.0.0.2", ""),
+            "9.9.9.9"
+        );
+        assert_eq!(
+            client("10.0.0.1", "", "for=\"[2001:db8::1]:4711\";proto=https"),
+            "2001:db8::1"
+        );
         assert_eq!(client("10.0.0.1", "nonsense", ""), "10.0.0.1");
         assert_eq!(client("10.0.0.1", "9.9.9.9:1234", ""), "9.9.9.9");
     }

@@ -9,7 +9,11 @@ use utoipa::ToSchema;
 
 /// The form in which text is compared without regard to case: NFKC and lower case.
 pub fn normalized(text: &str) -> String {
-    text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
+    text.nfkc()
+        .collect::<String>()
+        .to_lowercase()
+        .nfkc()
+        .collect()
 }
 
 macro_rules! text_type {
@@ -187,10 +191,25 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_other_text() {
-        for good in ["a@example.com", "a.b+c@sub.example.org", "admin@localhost", "ü@example.com"] {
+        for good in [
+            "a@example.com",
+            "a.b+c@sub.example.org",
+            "admin@localhost",
+            "ü@example.com",
+        ] {
             assert!(Email::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "a", "@b.c", "a@", "a b@c.de", "A <a@b.de>", "a@[1.2.3.4]", "a@b", "a@b.de\r\nBcc: x@y.de"] {
+        for bad in [
+            "",
+            "a",
+            "@b.c",
+            "a@",
+            "a b@c.de",
+            "A <a@b.de>",
+            "a@[1.2.3.4]",
+            "a@b",
+            "a@b.de\r\nBcc: x@y.de",
+        ] {
             assert!(Email::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

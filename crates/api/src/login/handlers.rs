@@ -16,7 +16,11 @@ use crate::{
 /// Logs in with an e-mail address or a username, and a password.
 #[utoipa::path(post, path = "/api/auth/login", tag = "Authentication", request_body = Login,
     responses((status = 200, body = LoginAnswer)))]
-pub async fn login(state: Data<AppState>, origin: Origin, body: Body<Login>) -> Result<HttpResponse, Problem> {
+pub async fn login(
+    state: Data<AppState>,
+    origin: Origin,
+    body: Body<Login>,
+) -> Result<HttpResponse, Problem> {
     Ok(answer(service::login(&state, &origin, body.value).await?))
 }
 
@@ -28,7 +32,9 @@ pub async fn change_password(
     origin: Origin,
     body: Body<ChangePassword>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(service::change_password(&state, &origin, body.value).await?))
+    Ok(answer(
+        service::change_password(&state, &origin, body.value).await?,
+    ))
 }
 
 fn answer(outcome: Outcome) -> HttpResponse {

@@ -103,7 +103,9 @@ impl From<LoginError> for Problem {
             LoginError::InvalidCredentials => Self::plain(Code::InvalidCredentials),
             LoginError::InvalidToken => Self::plain(Code::InvalidToken),
             LoginError::Refused(refusal) => refusal.into(),
-            LoginError::Throttled { seconds } => Self::plain(Code::TooManyAttempts).retry_after(seconds),
+            LoginError::Throttled { seconds } => {
+                Self::plain(Code::TooManyAttempts).retry_after(seconds)
+            }
             LoginError::Busy => Self::plain(Code::Busy).retry_after(1),
             LoginError::User(error) => error.into(),
             LoginError::Session(error) => error.into(),

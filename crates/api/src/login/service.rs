@@ -57,7 +57,10 @@ impl From<LoginAnswer> for Outcome {
 /// See [`LoginError`].
 pub async fn login(state: &AppState, origin: &Origin, login: Login) -> Result<Outcome, LoginError> {
     // Taken before any work is done, so that a storm is turned away at no cost.
-    let _slot = state.login_slots.try_acquire().map_err(|_| LoginError::Busy)?;
+    let _slot = state
+        .login_slots
+        .try_acquire()
+        .map_err(|_| LoginError::Busy)?;
     let password = Password::parse(login.password.expose_secret());
     let name = normalized(&login.login);
     let user = match login.login.len() {
@@ -66,7 +69,8 @@ pub async fn login(state: &AppState, origin: &Origin, login: Login) -> Result<Ou
     };
     let limits = &state.config.throttle;
     let keys = [
-        user.as_ref().map_or_else(|| Key::unknown(&name), |user| Key::account(user.id)),
+        user.as_ref()
+            .map_or_else(|| Key::unknown(&name), |user| Key::account(user.id)),
         Key::login_and_address(&name, origin.ip, limits.per_account_and_address),
         Key::address(origin.ip, limits.per_address),
     ];
@@ -144,7 +148,16 @@ async fn enter(
     }
     throttle::forgive(&**tx, user.id, now).await?;
     let details = json!({ "amr": ["pwd"] });
-    activity::record(&**tx, &*state.clock, origin, user.id, Some(opened.id), "login", details.clone()).await?;
+    activity::record(
+        &**tx,
+        &*state.clock,
+        origin,
+        user.id,
+        Some(opened.id),
+        "login",
+        details.clone(),
+    )
+    .await?;
     let entry = Entry {
         doer: Doer::Principal(Principal::user(user.id), Some(opened.id)),
         action: "session.opened",
@@ -155,12 +168,25 @@ async fn enter(
     Ok(opened)
 }
 
-async fn note_failure(state: &AppState, origin: &Origin, user: Option<&user::Model>) -> Result<(), LoginError> {
+async fn note_failure(
+    state: &AppState,
+    origin: &Origin,
+    user: Option<&user::Model>,
+) -> Result<(), LoginError> {
     let details = json!({ "amr": ["pwd"] });
     let scope = sessions::service::scope(user.map(|user| user.id).unwrap_or_default());
     let tx = Tx::begin(state, &scope).await?;
     if let Some(user) = user {
-        activity::record(&*tx, &*state.clock, origin, user.id, None, "login_failed", details.clone()).await?;
+        activity::record(
+            &*tx,
+            &*state.clock,
+            origin,
+            user.id,
+            None,
+            "login_failed",
+            details.clone(),
+        )
+        .await?;
     }
     let entry = Entry {
         doer: Doer::Anonymous,
@@ -177,7 +203,11 @@ async fn note_failure(state: &AppState, origin: &Origin, user: Option<&user::Mod
     Ok(())
 }
 
-async fn require_change(state: &AppState, origin: &Origin, user: &user::Model) -> Result<LoginAnswer, LoginError> {
+async fn require_change(
+    state: &AppState,
+    origin: &Origin,
+    user: &user::Model,
+) -> Result<LoginAnswer, LoginError> {
     let now = state.clock.now();
     let token = Token::generate(TokenKind::PasswordChange);
     let row = one_time_token::ActiveModel {
@@ -193,9 +223,20 @@ async fn require_change(state: &AppState, origin: &Origin, user: &user::Model) -
     let tx = Tx::begin(state, &sessions::service::scope(user.id)).await?;
     // Only the newest one counts.
     consume_tokens(&tx, user.id, now).await?;
-    one_time_token::Entity::insert(row).exec_without_returning(&*tx).await?;
+    one_time_token::Entity::insert(row)
+        .exec_without_returning(&*tx)
+        .await?;
     throttle::forgive(&*tx, user.id, now).await?;
-    activity::record(&*tx, &*state.clock, origin, user.id, None, "password_change_required", json!({})).await?;
+    activity::record(
+        &*tx,
+        &*state.clock,
+        origin,
+        user.id,
+        None,
+        "password_change_required",
+        json!({}),
+    )
+    .await?;
     let entry = Entry {
         doer: Doer::Principal(Principal::user(user.id), None),
         action: "user.password_change_required",
@@ -204,10 +245,12 @@ async fn require_change(state: &AppState, origin: &Origin, user: &user::Model) -
     };
     audit::record(&*tx, &*state.clock, origin, entry).await?;
     tx.commit().await?;
-    Ok(LoginAnswer::PasswordChangeRequired(PasswordChangeRequired {
-        status: "password_change_required",
-        password_change_token: token.expose().to_owned(),
-    }))
+    Ok(LoginAnswer::PasswordChangeRequired(
+        PasswordChangeRequired {
+            status: "password_change_required",
+            password_change_token: token.expose().to_owned(),
+        },
+    ))
 }
 
 async fn consume_tokens(
@@ -235,7 +278,10 @@ pub async fn change_password(
     origin: &Origin,
     change: ChangePassword,
 ) -> Result<Outcome, LoginError> {
-    let _slot = state.login_slots.try_acquire().map_err(|_| LoginError::Busy)?;
+    let _slot = state
+        .login_slots
+        .try_acquire()
+        .map_err(|_| LoginError::Busy)?;
     let token = Token::parse(TokenKind::PasswordChange, &change.password_change_token)
         .ok_or(LoginError::InvalidToken)?;
     let now = state.clock.now();
@@ -250,8 +296,14 @@ pub async fn change_password(
     let user = users::service::read(state, row.user_id).await?;
     gate::admit(&user)?;
     let (email, username) = (user.email.clone(), user.username.clone());
-    let new = users::service::check_new(state, change.new_password, &email, username.as_deref()).await?;
-    if state.hasher.verify(&new, user.password_hash.as_deref()).await?.matches {
+    let new =
+        users::service::check_new(state, change.new_password, &email, username.as_deref()).await?;
+    if state
+        .hasher
+        .verify(&new, user.password_hash.as_deref())
+        .await?
+        .matches
+    {
         return Err(LoginError::User(users::model::UserError::SamePassword));
     }
     let hash = state.hasher.hash(&new).await?;
@@ -275,7 +327,16 @@ pub async fn change_password(
     let user = row.update(&*tx).await?;
     sessions::service::end(&mut tx, state, user.id, Which::All, "password_changed").await?;
     consume_tokens(&tx, user.id, now).await?;
-    activity::record(&*tx, &*state.clock, origin, user.id, None, "password_changed", json!({})).await?;
+    activity::record(
+        &*tx,
+        &*state.clock,
+        origin,
+        user.id,
+        None,
+        "password_changed",
+        json!({}),
+    )
+    .await?;
     let opened = enter(&tx, state, origin, &user, false, None).await?;
     let entry = Entry {
         doer: Doer::Principal(Principal::user(user.id), Some(opened.id)),

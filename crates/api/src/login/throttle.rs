@@ -22,6 +22,9 @@ const FREE: i32 = 5;
 const HARD_STOP: i32 = 100;
 /// Counts older than this are forgotten; longer than any wait but the last.
 const KEPT: TimeDelta = TimeDelta::days(2);
+/// Hard stops on which nobody has knocked for so long are forgotten too: most are of logins that
+/// belong to nobody.
+const STOPPED: TimeDelta = TimeDelta::days(365);
 
 /// Something whose attempts are counted.
 pub struct Key {
@@ -69,7 +72,10 @@ pub async fn admit(state: &AppState, keys: &[Key]) -> Result<Result<(), u64>, Db
     let hashes: Vec<Vec<u8>> = keys.iter().map(|key| key.hash.to_vec()).collect();
     let limits: Vec<i32> = keys
         .iter()
-        .map(|key| key.per_minute.map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX)))
+        .map(|key| {
+            key.per_minute
+                .map_or(0, |limit| i32::try_from(limit).unwrap_or(i32::MAX))
+        })
         .collect();
     // Ordered, so that no two attempts wait for each other. A limit of 0 stands for failures in a row.
     let sql = "INSERT INTO login_throttles AS t (key, failures, window_started_at, window_count, updated_at) \
@@ -126,24 +132,41 @@ async fn wait(
     let statement = Statement::from_sql_and_values(state.db.get_database_backend(), sql, values);
     let wait = Wait::find_by_statement(statement).one(&state.db).await?;
     let until = wait.and_then(|wait| wait.until).unwrap_or(now);
-    let seconds = (until - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000);
+    let seconds = (until - now)
+        .num_milliseconds()
+        .max(1)
+        .unsigned_abs()
+        .div_ceil(1000);
     Ok(seconds.min(86_400))
 }
 
 /// The password was right: failures in a row begin anew.
-pub async fn forgive(db: &impl ConnectionTrait, user_id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
+pub async fn forgive(
+    db: &impl ConnectionTrait,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     let sql = "UPDATE login_throttles SET failures = 0, locked_until = NULL, updated_at = $2 WHERE key = $1";
     let key = Key::account(user_id);
     let values = [key.hash.to_vec().into(), now.into()];
-    db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values))
-        .await?;
+    db.execute_raw(Statement::from_sql_and_values(
+        db.get_database_backend(),
+        sql,
+        values,
+    ))
+    .await?;
     Ok(())
 }
 
 /// Takes out what nothing depends on any more. Returns how many rows.
 pub async fn clean_up(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u64, DbErr> {
-    let sql = "DELETE FROM login_throttles WHERE updated_at < $1 AND failures < $2";
-    let values = [(now - KEPT).into(), HARD_STOP.into()];
+    let sql =
+        "DELETE FROM login_throttles WHERE updated_at < $1 AND (failures < $2 OR updated_at < $3)";
+    let values = [
+        (now - KEPT).into(),
+        HARD_STOP.into(),
+        (now - STOPPED).into(),
+    ];
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     Ok(db.execute_raw(statement).await?.rows_affected())
 }

@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, time::Duration, time::SystemTime};
 
 use chrono::{DateTime, Utc};
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport as _, Message as Envelope, Tokio1Executor,
+    Address, AsyncSmtpTransport, AsyncTransport as _, Message as Envelope, Tokio1Executor,
     message::{
         Mailbox, MultiPart,
         header::{HeaderName, HeaderValue},
@@ -109,7 +109,7 @@ impl Mailer {
     fn new(transport: Transport, from: &str, public_url: &Url) -> Result<Self, MailerFault> {
         Ok(Self {
             transport,
-            from: from.parse().map_err(|_| MailerFault::From)?,
+            from: mailbox(from)?,
             service: public_url.as_str().trim_end_matches('/').to_owned(),
         })
     }
@@ -261,6 +261,14 @@ fn connect(url: &SecretString) -> Result<AsyncSmtpTransport<Tokio1Executor>, Mai
             }
         })?;
     Ok(builder.timeout(Some(COMMAND_TIMEOUT)).build())
+}
+
+/// An address alone, which may be at a bracketed IP address, or one with a name.
+fn mailbox(from: &str) -> Result<Mailbox, MailerFault> {
+    match from.parse::<Address>() {
+        Ok(address) => Ok(Mailbox::new(None, address)),
+        Err(_) => from.parse().map_err(|_| MailerFault::From),
+    }
 }
 
 #[cfg(test)]

@@ -55,7 +55,11 @@ pub async fn ensure(state: &AppState) -> anyhow::Result<Option<BreakGlass>> {
         (password.clone(), Some(password))
     };
     let password = Password::parse(text.expose_secret())?;
-    let hash = state.hasher.hash(&password).await.map_err(|error: HashingError| anyhow::anyhow!(error))?;
+    let hash = state
+        .hasher
+        .hash(&password)
+        .await
+        .map_err(|error: HashingError| anyhow::anyhow!(error))?;
     let was_made = insert(state, &admin.email, hash).await?;
     Ok(was_made.then(|| BreakGlass {
         email: admin.email.clone(),
@@ -90,7 +94,8 @@ async fn insert(state: &AppState, email: &str, hash: String) -> Result<bool, DbE
     if inserted == 0 {
         return Ok(false);
     }
-    let Found::Role(role) = roles::service::find(&*tx, "admin", ResourceType::System, None).await? else {
+    let Found::Role(role) = roles::service::find(&*tx, "admin", ResourceType::System, None).await?
+    else {
         return Err(DbErr::RecordNotFound(
             "the policy's data has no role `admin` for the system".to_owned(),
         ));
@@ -105,7 +110,9 @@ async fn insert(state: &AppState, email: &str, hash: String) -> Result<bool, DbE
         created_at: Set(now),
         ..Default::default()
     };
-    user_role_assignment::Entity::insert(grant).exec_without_returning(&*tx).await?;
+    user_role_assignment::Entity::insert(grant)
+        .exec_without_returning(&*tx)
+        .await?;
     let entry = Entry {
         doer: Doer::Program,
         action: "user.break_glass_created",

@@ -15,7 +15,11 @@ use crate::{
 /// Registers a user.
 #[utoipa::path(post, path = "/api/register", tag = "Authentication", request_body = Register,
     responses((status = 202, body = Registered)))]
-pub async fn register(state: Data<AppState>, origin: Origin, body: Body<Register>) -> Result<HttpResponse, Problem> {
+pub async fn register(
+    state: Data<AppState>,
+    origin: Origin,
+    body: Body<Register>,
+) -> Result<HttpResponse, Problem> {
     let status = service::register(&state, &origin, body.value).await?;
     Ok(HttpResponse::Accepted().json(Registered { status }))
 }

@@ -29,7 +29,11 @@ use crate::{
 /// # Errors
 ///
 /// See [`RegistrationError`].
-pub async fn register(state: &AppState, origin: &Origin, new: Register) -> Result<&'static str, RegistrationError> {
+pub async fn register(
+    state: &AppState,
+    origin: &Origin,
+    new: Register,
+) -> Result<&'static str, RegistrationError> {
     let config = &state.config.registration;
     if config.mode == RegistrationMode::Closed || !domain_is_allowed(state, &new.email) {
         return Err(RegistrationError::Closed);
@@ -44,14 +48,22 @@ pub async fn register(state: &AppState, origin: &Origin, new: Register) -> Resul
         (None, RegistrationMode::Invitation) => return Err(RegistrationError::InvitationRequired),
         (None, _) => false,
     };
-    let _slot = state.login_slots.try_acquire().map_err(|_| RegistrationError::Busy)?;
+    let _slot = state
+        .login_slots
+        .try_acquire()
+        .map_err(|_| RegistrationError::Busy)?;
     let key = Key::address(origin.ip, state.config.throttle.per_address);
     throttle::admit(state, &[key])
         .await?
         .map_err(|seconds| RegistrationError::Throttled { seconds })?;
     let username = new.username.as_deref();
-    let password = users::service::check_new(state, new.password.clone(), &new.email, username).await?;
-    let hash = state.hasher.hash(&password).await.map_err(users::model::UserError::from)?;
+    let password =
+        users::service::check_new(state, new.password.clone(), &new.email, username).await?;
+    let hash = state
+        .hasher
+        .hash(&password)
+        .await
+        .map_err(users::model::UserError::from)?;
     let status = if invited || config.mode == RegistrationMode::Open {
         "active"
     } else {
@@ -102,7 +114,13 @@ impl ByEmail for sea_orm::Select<user::Entity> {
     }
 }
 
-fn row(new: &Register, hash: String, status: &str, invited: bool, now: DateTime<Utc>) -> user::ActiveModel {
+fn row(
+    new: &Register,
+    hash: String,
+    status: &str,
+    invited: bool,
+    now: DateTime<Utc>,
+) -> user::ActiveModel {
     user::ActiveModel {
         id: Set(Uuid::now_v7()),
         email: Set(new.email.to_string()),
@@ -132,9 +150,24 @@ async fn insert(tx: &Tx<'_>, row: user::ActiveModel) -> Result<bool, Registratio
     Ok(inserted == 1)
 }
 
-async fn note(tx: &Tx<'_>, state: &AppState, origin: &Origin, id: Uuid, status: &str) -> Result<(), RegistrationError> {
+async fn note(
+    tx: &Tx<'_>,
+    state: &AppState,
+    origin: &Origin,
+    id: Uuid,
+    status: &str,
+) -> Result<(), RegistrationError> {
     let details = json!({ "status": status });
-    activity::record(&**tx, &*state.clock, origin, id, None, "registered", details.clone()).await?;
+    activity::record(
+        &**tx,
+        &*state.clock,
+        origin,
+        id,
+        None,
+        "registered",
+        details.clone(),
+    )
+    .await?;
     let entry = Entry {
         doer: Doer::Anonymous,
         action: "user.registered",

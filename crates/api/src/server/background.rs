@@ -86,10 +86,17 @@ pub async fn tidy_once(state: &AppState) -> Result<(), DbErr> {
     let partitions = "SELECT gatepost_maintain_activity($1, $2)";
     state
         .db
-        .execute_raw(Statement::from_sql_and_values(backend, partitions, [retain.into(), now.into()]))
+        .execute_raw(Statement::from_sql_and_values(
+            backend,
+            partitions,
+            [retain.into(), now.into()],
+        ))
         .await?;
     let outlived = [
-        ("DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1 OR idle_expires_at < $1", old),
+        (
+            "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1 OR idle_expires_at < $1",
+            old,
+        ),
         ("DELETE FROM one_time_tokens WHERE expires_at < $1", old),
         ("DELETE FROM idempotency_keys WHERE expires_at < $1", now),
     ];

@@ -1,9 +1,6 @@
 //! Serving, and stopping in order.
 
-use std::{
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use actix_web::{HttpServer, web::Data};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,7 +39,11 @@ pub async fn run(
         .disable_signals()
         .bind((config.host.as_str(), config.port))
         .map_err(|error| {
-            anyhow::anyhow!("APP_PORT {} on {} cannot be used: {error}", config.port, config.host)
+            anyhow::anyhow!(
+                "APP_PORT {} on {} cannot be used: {error}",
+                config.port,
+                config.host
+            )
         })?
         .run();
     let handle = server.handle();

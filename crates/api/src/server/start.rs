@@ -63,7 +63,9 @@ pub async fn start(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Started> {
     let db = pool::open(&config.database, url).await?;
-    let pending = migration::pending(&db).await.context("the schema cannot be read")?;
+    let pending = migration::pending(&db)
+        .await
+        .context("the schema cannot be read")?;
     anyhow::ensure!(
         pending.is_empty(),
         "{} migrations are pending: run `gatepost-migrate up` first, or set AUTO_MIGRATE=true",

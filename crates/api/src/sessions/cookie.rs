@@ -63,7 +63,10 @@ pub async fn presented(state: &AppState, request: &HttpRequest) -> Result<Option
     let Some(id) = id else {
         return Ok(None);
     };
-    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let is_safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     if is_safe || is_csrf_token(state, id, request) {
         Ok(Some(id))
     } else {
@@ -77,7 +80,10 @@ pub fn csrf_token(state: &AppState, session: Uuid) -> String {
 }
 
 fn is_csrf_token(state: &AppState, session: Uuid, request: &HttpRequest) -> bool {
-    let given = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(HEADER)
+        .and_then(|value| value.to_str().ok());
     given
         .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
         .is_some_and(|tag| hmac::verify(&key(state), session.as_bytes(), &tag).is_ok())

@@ -26,14 +26,21 @@ use crate::{
 /// Takes a refresh token and gives the next pair; the old token is dead.
 #[utoipa::path(post, path = "/api/auth/refresh", tag = "Authentication", request_body = Refresh,
     responses((status = 200, body = TokenAnswer)))]
-pub async fn refresh(state: Data<AppState>, origin: Origin, body: Body<Refresh>) -> Result<HttpResponse, Problem> {
+pub async fn refresh(
+    state: Data<AppState>,
+    origin: Origin,
+    body: Body<Refresh>,
+) -> Result<HttpResponse, Problem> {
     let answer = service::refresh(&state, &origin, &body.value.refresh_token).await?;
     Ok(HttpResponse::Ok().json(answer))
 }
 
 /// Ends this session.
 #[utoipa::path(post, path = "/api/auth/logout", tag = "Authentication", responses((status = 204)))]
-pub async fn logout(permit: Permit<EndOwn>, state: Data<AppState>) -> Result<HttpResponse, Problem> {
+pub async fn logout(
+    permit: Permit<EndOwn>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
     let current = permit.actor().session.id;
     service::end_own(&state, &permit, Which::Only(current)).await?;
     Ok(HttpResponse::NoContent().cookie(cookie::remove()).finish())
@@ -41,9 +48,14 @@ pub async fn logout(permit: Permit<EndOwn>, state: Data<AppState>) -> Result<Htt
 
 /// Ends all sessions of the caller, this one too.
 #[utoipa::path(post, path = "/api/auth/logout-all", tag = "Authentication", responses((status = 200, body = Ended)))]
-pub async fn logout_all(permit: Permit<EndOwn>, state: Data<AppState>) -> Result<HttpResponse, Problem> {
+pub async fn logout_all(
+    permit: Permit<EndOwn>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
     let ended = service::end_own(&state, &permit, Which::All).await?;
-    Ok(HttpResponse::Ok().cookie(cookie::remove()).json(Ended { ended }))
+    Ok(HttpResponse::Ok()
+        .cookie(cookie::remove())
+        .json(Ended { ended }))
 }
 
 /// The token that unsafe methods need beside the session cookie.
@@ -65,13 +77,21 @@ pub async fn list_own(
     let cut = paging.cut()?;
     let rows = repo::live(&state.db, permit.id(), state.clock.now(), &cut).await?;
     let current = permit.actor().session.id;
-    Ok(Json(cut.page(rows, |row| row.id, |row| SessionView::of(row, current))))
+    Ok(Json(cut.page(
+        rows,
+        |row| row.id,
+        |row| SessionView::of(row, current),
+    )))
 }
 
 /// Ends one of the caller's sessions.
 #[utoipa::path(delete, path = "/api/users/me/sessions/{session_id}", tag = "The own account",
     params(("session_id" = uuid::Uuid, Path)), responses((status = 204)))]
-pub async fn end_own(permit: Permit<EndOwn>, state: Data<AppState>, req: HttpRequest) -> Result<HttpResponse, Problem> {
+pub async fn end_own(
+    permit: Permit<EndOwn>,
+    state: Data<AppState>,
+    req: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let id = path::id(&req, "session_id")?;
     service::end_own(&state, &permit, Which::Only(id)).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -130,7 +130,9 @@ pub async fn insert_token(
         used_at: Set(None),
         replaced_by: Set(None),
     };
-    refresh_token::Entity::insert(row).exec_without_returning(txn).await?;
+    refresh_token::Entity::insert(row)
+        .exec_without_returning(txn)
+        .await?;
     Ok(())
 }
 

@@ -79,10 +79,21 @@ pub async fn open(tx: &Tx<'_>, state: &AppState, login: Login<'_>) -> Result<Ope
         cookie_hash: Set(Some(cookie.hash().to_vec())),
         ..Default::default()
     };
-    session::Entity::insert(row).exec_without_returning(&**tx).await?;
+    session::Entity::insert(row)
+        .exec_without_returning(&**tx)
+        .await?;
     let refresh = Token::generate(TokenKind::Refresh);
     let nonce = Token::generate(TokenKind::Refresh).hash();
-    repo::insert_token(&**tx, Uuid::now_v7(), id, login.user.id, &refresh, &nonce, now).await?;
+    repo::insert_token(
+        &**tx,
+        Uuid::now_v7(),
+        id,
+        login.user.id,
+        &refresh,
+        &nonce,
+        now,
+    )
+    .await?;
     let roles = repo::system_roles(&**tx, login.user.id, now).await?;
     Ok(Opened {
         id,
@@ -100,7 +111,12 @@ pub async fn open(tx: &Tx<'_>, state: &AppState, login: Login<'_>) -> Result<Ope
 /// # Errors
 ///
 /// [`SessionError::Signing`] if no token can be signed.
-pub fn answer(state: &AppState, opened: &Opened, user: &user::Model, in_cookie: bool) -> Result<TokenAnswer, SessionError> {
+pub fn answer(
+    state: &AppState,
+    opened: &Opened,
+    user: &user::Model,
+    in_cookie: bool,
+) -> Result<TokenAnswer, SessionError> {
     let access = Access {
         session_id: opened.id,
         user_id: user.id,
@@ -132,7 +148,11 @@ pub fn answer(state: &AppState, opened: &Opened, user: &user::Model, in_cookie: 
 /// # Errors
 ///
 /// [`SessionError::InvalidToken`], [`SessionError::Reused`].
-pub async fn refresh(state: &AppState, origin: &Origin, text: &str) -> Result<TokenAnswer, SessionError> {
+pub async fn refresh(
+    state: &AppState,
+    origin: &Origin,
+    text: &str,
+) -> Result<TokenAnswer, SessionError> {
     let token = Token::parse(TokenKind::Refresh, text).ok_or(SessionError::InvalidToken)?;
     let now = state.clock.now();
     let mut tx = Tx::begin(state, &Scope::System).await?;
@@ -146,7 +166,11 @@ pub async fn refresh(state: &AppState, origin: &Origin, text: &str) -> Result<To
     if !is_live {
         return Err(SessionError::InvalidToken);
     }
-    let successor = Token::successor(&token, &family.nonce, &state.sealer.derive("refresh-successor"));
+    let successor = Token::successor(
+        &token,
+        &family.nonce,
+        &state.sealer.derive("refresh-successor"),
+    );
     if let Some(used_at) = family.used_at {
         let again = now - used_at <= state.config.sessions.reuse_grace
             && family.successor_used == Some(false);
@@ -161,7 +185,16 @@ pub async fn refresh(state: &AppState, origin: &Origin, text: &str) -> Result<To
             return Err(SessionError::InvalidToken);
         }
         let nonce = Token::generate(TokenKind::Refresh).hash();
-        repo::insert_token(&*tx, id, family.session_id, family.user_id, &successor, &nonce, now).await?;
+        repo::insert_token(
+            &*tx,
+            id,
+            family.session_id,
+            family.user_id,
+            &successor,
+            &nonce,
+            now,
+        )
+        .await?;
     }
     let (idle, _) = lifetimes(state, family.remember);
     let ends_at = (now + idle).min(family.expires_at);
@@ -190,8 +223,20 @@ pub async fn refresh(state: &AppState, origin: &Origin, text: &str) -> Result<To
     })
 }
 
-async fn end_for_reuse(tx: &mut Tx<'_>, state: &AppState, origin: &Origin, family: &Family) -> Result<(), DbErr> {
-    end(tx, state, family.user_id, Which::Only(family.session_id), "refresh_token_reused").await?;
+async fn end_for_reuse(
+    tx: &mut Tx<'_>,
+    state: &AppState,
+    origin: &Origin,
+    family: &Family,
+) -> Result<(), DbErr> {
+    end(
+        tx,
+        state,
+        family.user_id,
+        Which::Only(family.session_id),
+        "refresh_token_reused",
+    )
+    .await?;
     let details = json!({ "session_id": family.session_id });
     activity::record(
         &**tx,
@@ -232,7 +277,11 @@ pub async fn end(
 /// # Errors
 ///
 /// [`SessionError::NotFound`] if one was named that is not live or not the caller's.
-pub async fn end_own(state: &AppState, permit: &Permit<EndOwn>, which: Which) -> Result<u64, SessionError> {
+pub async fn end_own(
+    state: &AppState,
+    permit: &Permit<EndOwn>,
+    which: Which,
+) -> Result<u64, SessionError> {
     let user_id = permit.id();
     let mut tx = Tx::begin(state, &scope(user_id)).await?;
     let reason = match which {
@@ -249,7 +298,16 @@ pub async fn end_own(state: &AppState, permit: &Permit<EndOwn>, which: Which) ->
         Which::All | Which::AllBut(_) => json!({ "sessions": ended, "reason": reason }),
     };
     let session = Some(permit.actor().session.id);
-    activity::record(&*tx, &*state.clock, permit.origin(), user_id, session, reason, details.clone()).await?;
+    activity::record(
+        &*tx,
+        &*state.clock,
+        permit.origin(),
+        user_id,
+        session,
+        reason,
+        details.clone(),
+    )
+    .await?;
     let entry = Entry {
         doer: Doer::Principal(Principal::user(user_id), session),
         action: "session.ended",

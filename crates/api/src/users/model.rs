@@ -192,15 +192,23 @@ impl From<UserError> for Problem {
         match error {
             UserError::NotFound => Self::plain(Code::NotFound),
             UserError::UsernameTaken => Self::plain(Code::UsernameTaken),
-            UserError::WrongPassword => Self::invalid("current_password", "wrong_password", "is wrong"),
-            UserError::SamePassword => Self::invalid("new_password", "same_password", "is the password until now"),
+            UserError::WrongPassword => {
+                Self::invalid("current_password", "wrong_password", "is wrong")
+            }
+            UserError::SamePassword => {
+                Self::invalid("new_password", "same_password", "is the password until now")
+            }
             UserError::HalfPasswordChange => Self::invalid(
                 "current_password",
                 "missing_field",
                 "current_password and new_password belong together",
             ),
-            UserError::Throttled { seconds } => Self::plain(Code::TooManyAttempts).retry_after(seconds),
-            UserError::Password(fault) => Self::invalid("new_password", fault.code(), fault.to_string()),
+            UserError::Throttled { seconds } => {
+                Self::plain(Code::TooManyAttempts).retry_after(seconds)
+            }
+            UserError::Password(fault) => {
+                Self::invalid("new_password", fault.code(), fault.to_string())
+            }
             UserError::Hashing(error) => error.into(),
             UserError::Stale => Self::plain(Code::PreconditionFailed),
             UserError::Database(source) => source.into(),

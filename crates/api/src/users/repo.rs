@@ -7,7 +7,10 @@ use uuid::Uuid;
 use crate::http::text::normalized;
 
 /// The user who logs in as `login`: an e-mail address if it has an `@`, else a username.
-pub async fn find_by_login(db: &impl ConnectionTrait, login: &str) -> Result<Option<user::Model>, DbErr> {
+pub async fn find_by_login(
+    db: &impl ConnectionTrait,
+    login: &str,
+) -> Result<Option<user::Model>, DbErr> {
     let column = if login.contains('@') {
         user::Column::EmailNormalized
     } else {
@@ -20,6 +23,9 @@ pub async fn find_by_login(db: &impl ConnectionTrait, login: &str) -> Result<Opt
 }
 
 /// A user, locked until the transaction ends.
-pub async fn find_for_update(txn: &impl ConnectionTrait, id: Uuid) -> Result<Option<user::Model>, DbErr> {
+pub async fn find_for_update(
+    txn: &impl ConnectionTrait,
+    id: Uuid,
+) -> Result<Option<user::Model>, DbErr> {
     user::Entity::find_by_id(id).lock_exclusive().one(txn).await
 }

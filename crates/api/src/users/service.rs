@@ -52,7 +52,9 @@ pub async fn update_own(
         _ => return Err(UserError::HalfPasswordChange),
     };
     let mut tx = Tx::begin(state, &sessions::service::scope(permit.id())).await?;
-    let user = repo::find_for_update(&*tx, permit.id()).await?.ok_or(UserError::NotFound)?;
+    let user = repo::find_for_update(&*tx, permit.id())
+        .await?
+        .ok_or(UserError::NotFound)?;
     if_match.check(user.version).map_err(|_| UserError::Stale)?;
     let (version, now) = (user.version, state.clock.now());
     let mut changed = Vec::new();
@@ -76,10 +78,23 @@ pub async fn update_own(
     row.updated_at = Set(now);
     row.version = Set(version + 1);
     let user = row.update(&*tx).await.map_err(name_taken)?;
-    let kind = if changed.contains(&"password") { "password_changed" } else { "profile_changed" };
+    let kind = if changed.contains(&"password") {
+        "password_changed"
+    } else {
+        "profile_changed"
+    };
     let session = Some(permit.actor().session.id);
     let details = json!({ "fields": changed });
-    activity::record(&*tx, &*state.clock, permit.origin(), user.id, session, kind, details.clone()).await?;
+    activity::record(
+        &*tx,
+        &*state.clock,
+        permit.origin(),
+        user.id,
+        session,
+        kind,
+        details.clone(),
+    )
+    .await?;
     let entry = Entry {
         doer: permit.into(),
         action: "user.updated",
@@ -132,9 +147,14 @@ async fn new_hash(
     let user = read(state, permit.id()).await?;
     let new = check_new(state, new.clone(), &user.email, user.username.as_deref()).await?;
     let key = throttle::Key::account(user.id);
-    throttle::admit(state, &[key]).await?.map_err(|seconds| UserError::Throttled { seconds })?;
+    throttle::admit(state, &[key])
+        .await?
+        .map_err(|seconds| UserError::Throttled { seconds })?;
     let current = Password::parse(current.expose_secret()).map_err(|_| UserError::WrongPassword)?;
-    let verification = state.hasher.verify(&current, user.password_hash.as_deref()).await?;
+    let verification = state
+        .hasher
+        .verify(&current, user.password_hash.as_deref())
+        .await?;
     let Some(stored) = user.password_hash.filter(|_| verification.matches) else {
         return Err(UserError::WrongPassword);
     };

@@ -1,5 +1,6 @@
 //! Rules of an operator, with what they know of a question.
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{MANY, ONE, World, decision, decisions, execute, why};
@@ -29,6 +30,12 @@ allow contains {"code": "soft", "message": "Whoever edits may delete softly."} i
 allow contains {"code": "ship", "message": "Ships open their own doors."} if {
 	input.subject.type == "spaceship"
 	input.action.name == "door:open"
+}
+
+allow contains {"code": "fresh", "message": "They have just shown who they are."} if {
+	input.action.name == "record:sign"
+	input.subject.properties.auth_age < 100
+	input.subject.properties.mfa == false
 }
 
 deny contains {"code": "closed", "message": "Not now."} if input.context.closed
@@ -122,4 +129,17 @@ async fn circumstances_are_inherited_and_replaced_but_the_time_is_ours() {
     let mut body = world.ask(&world.bob, "write", "record-1");
     body["context"] = json!({"time": "1985-10-26T01:22-07:00"});
     assert_eq!(why(&world.gate.post(ONE, body).await), (false, "no_grant"));
+}
+
+#[actix_web::test]
+async fn how_someone_logged_in_is_known_of_the_caller_and_believed_of_nobody_else() {
+    let world = world_with_rules().await;
+    let mut body = world.ask(&world.alice, "sign", "record-1");
+    assert!(decision(&world.alice.post(ONE, body.clone()).await));
+    body["subject"]["properties"] = json!({"auth_age": 0, "mfa": false});
+    assert!(!decision(&world.gate.post(ONE, body.clone()).await));
+    world.app.clock.advance(TimeDelta::seconds(99));
+    assert!(decision(&world.alice.post(ONE, body.clone()).await));
+    world.app.clock.advance(TimeDelta::seconds(1));
+    assert!(!decision(&world.alice.post(ONE, body).await));
 }

@@ -39,7 +39,7 @@ impl Opa {
                 "--server",
                 "--log-level",
                 "error",
-                "--disable-telemetry",
+                "--skip-version-check",
                 "--addr",
             ])
             .arg(format!("127.0.0.1:{port}"))

@@ -1,0 +1,141 @@
+//! The documents say what the program does.
+
+use std::{collections::BTreeSet, path::Path, process::Stdio};
+
+use gatepost::{problem::Code, routes};
+use tokio::process::Command;
+
+use crate::harness::{PASSWORD, TestApp};
+
+const API: &str = include_str!("../../../../docs/api.md");
+const PROBLEMS: &str = include_str!("../../../../docs/problems.md");
+
+#[test]
+fn every_problem_is_explained_as_the_program_explains_it() {
+    let rows: Vec<String> = Code::ALL
+        .iter()
+        .map(|code| {
+            format!(
+                "| `{}` | {} | {} | {} |",
+                code.slug(),
+                code.status().as_u16(),
+                code.title(),
+                code.meaning()
+            )
+        })
+        .collect();
+    let documented: Vec<&str> = PROBLEMS
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert_eq!(
+        documented,
+        rows,
+        "the table of docs/problems.md has to be:\n\n{}\n",
+        rows.join("\n")
+    );
+}
+
+/// What stands in backticks and begins with a method: `` `GET /api/health` ``.
+fn operations(text: &str) -> BTreeSet<String> {
+    let is_method = |word: &str| ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"].contains(&word);
+    text.split('`')
+        .filter_map(|span| {
+            let (method, path) = span.split_once(' ')?;
+            let path = path.split('?').next().unwrap_or_default();
+            (is_method(method) && path.starts_with('/')).then(|| format!("{method} {path}"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_route_is_described_and_nothing_that_is_no_route() {
+    let public = routes::public();
+    let protected = routes::protected();
+    let served: BTreeSet<String> = public
+        .iter()
+        .map(|row| format!("{} {}", row.method, row.path))
+        .chain(
+            protected
+                .iter()
+                .map(|row| format!("{} {}", row.method, row.path)),
+        )
+        .collect();
+    let described = operations(API);
+    let missing: Vec<_> = served.difference(&described).collect();
+    assert!(missing.is_empty(), "docs/api.md lacks {missing:#?}");
+    let invented: Vec<_> = described.difference(&served).collect();
+    assert!(
+        invented.is_empty(),
+        "docs/api.md describes what there is not: {invented:#?}"
+    );
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut documents = vec![root.join("README.md"), root.join("CHANGELOG.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = root.join(folder).read_dir().unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    }
+    let mut links = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for rest in text.split("](").skip(1) {
+            let link = rest.split(')').next().unwrap_or_default();
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let target = document.with_file_name("").join(file);
+            assert!(target.exists(), "{}: {link}", document.display());
+        }
+    }
+    assert!(links > 0);
+}
+
+#[actix_web::test]
+async fn the_quickstart_runs_to_its_end_again_and_again() {
+    let app = TestApp::spawn().await;
+    // Chooses the password that the script then logs in with.
+    app.admin().await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart.sh");
+    for _ in 0..2 {
+        let run = Command::new(&script)
+            .arg(&app.address)
+            .env("ADMIN_EMAIL", "admin@example.com")
+            .env("ADMIN_PASSWORD", PASSWORD)
+            .env("NO_PROXY", "127.0.0.1")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let told = String::from_utf8_lossy(&run.stdout);
+        let faults = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{told}\n{faults}");
+        assert!(told.ends_with("Every answer was as expected.\n"), "{told}");
+    }
+}
+
+#[actix_web::test]
+async fn the_quickstart_fails_when_an_answer_is_another_one() {
+    let app = TestApp::with(&[("REGISTRATION_MODE", "closed")]).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart.sh");
+    let run = Command::new(&script)
+        .arg(&app.address)
+        .env("ADMIN_PASSWORD", PASSWORD)
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let faults = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{faults}");
+    assert!(
+        faults.contains("POST /api/register: expected 202, got 403"),
+        "{faults}"
+    );
+}

@@ -5,7 +5,7 @@
 //! saves that engine the printing and parsing of text on every request.
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use regorus::Value;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Map;
@@ -197,6 +197,25 @@ fn serialize_expiry<S: Serializer>(time: &Option<DateTime<Utc>>, to: S) -> Resul
 }
 
 impl Input {
+    /// Whether nothing is wrong with the question that its types leave open: what the policy's
+    /// `decision` looks at before it answers. A property test holds the two against each other.
+    pub(super) fn is_well_formed(&self) -> bool {
+        let is_named = |id: Option<&str>| id.is_none_or(|id| !id.is_empty());
+        let has_id = self.resource.id.is_some() || self.resource.r#type == "system";
+        let verbs = self.action.name.split_once(':');
+        !self.subject.r#type.is_empty()
+            && !self.subject.id.is_empty()
+            && !self.resource.r#type.is_empty()
+            && has_id
+            && is_named(self.resource.id.as_deref())
+            && !self.action.name.contains('*')
+            && verbs.is_some_and(|(kind, verb)| {
+                !kind.is_empty() && !verb.is_empty() && !verb.contains(':')
+            })
+            // The years that the policy can count in nanoseconds.
+            && (1970..2260).contains(&self.context.time.year())
+    }
+
     /// The same document as values of the embedded engine.
     ///
     /// # Errors

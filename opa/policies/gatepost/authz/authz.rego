@@ -27,7 +27,7 @@ default decision := {
 	"obligations": [],
 }
 
-decision := _verdict if {
+decision := verdict if {
 	is_string(input.subject.type)
 	is_string(input.subject.id)
 	is_string(input.resource.type)
@@ -59,7 +59,12 @@ decisions := [answer |
 	answer := decision with input as check
 ]
 
-_verdict := {
+# METADATA
+# description: |
+#   The answer to a question that is complete and correctly typed, which is not
+#   looked at again. For callers whose types say so; everyone else asks `decision`.
+# entrypoint: true
+verdict := {
 	"allow": false,
 	"reasons": [{"code": "subject_inactive", "message": "The subject is not active."}],
 	"matched_grants": [],

@@ -1,8 +1,9 @@
 //! What is measured, in which order, and what it is compared with.
 //!
-//! A round is [calibrators] - ours - [calibrators]. One whose calibrators differ by more than a
-//! fifth says more about the machine than about the program: it is dropped, counted, and made
-//! again, up to as many times as there are rounds.
+//! A round is calibrators - ours - calibrators. One whose calibrators differ by more than a fifth,
+//! or before or after which the machine was busy with something else, says more about the machine
+//! than about the program: it is dropped, counted, and made again, up to as many times as there
+//! are rounds.
 
 use std::{path::PathBuf, thread, time::Duration};
 
@@ -89,26 +90,45 @@ impl Plan {
         Server::start(&self.gatepost, &self.log_level)
     }
 
-    /// Calls `round` until enough of them count; those that answer `false` do not. Returns how
-    /// many were dropped.
-    fn rounds(&self, mut round: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<usize> {
-        let (mut counted, mut dropped) = (0, 0);
-        while counted < self.rounds && dropped < self.rounds {
-            if round()? {
-                counted += 1;
+    /// Calls `round` until enough of them count, and returns their figures.
+    ///
+    /// A round tells whether its calibrators agreed; it counts if they did, and if the machine had
+    /// nothing else to do before and after.
+    fn rounds<const N: usize>(
+        &self,
+        mut round: impl FnMut() -> anyhow::Result<(bool, [f64; N])>,
+    ) -> anyhow::Result<Measured<N>> {
+        let mut measured = Measured {
+            figures: [const { Rounds::new() }; N],
+            dropped: 0,
+        };
+        while measured.figures[0].count() < self.rounds && measured.dropped < self.rounds {
+            let was_quiet = machine::wait_for_quiet()?;
+            let (agree, figures) = round()?;
+            if was_quiet && agree && machine::is_quiet()? {
+                for (rounds, figure) in measured.figures.iter_mut().zip(figures) {
+                    rounds.add(figure);
+                }
             } else {
-                dropped += 1;
-                eprintln!("dropped: the calibrators differ by more than a fifth");
+                measured.dropped += 1;
+                eprintln!("dropped: the machine was not ours alone");
             }
         }
-        Ok(dropped)
+        Ok(measured)
     }
 }
 
+/// The figures of the rounds that counted, and how many did not.
+struct Measured<const N: usize> {
+    figures: [Rounds; N],
+    dropped: usize,
+}
+
 fn starts(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let (mut ready, mut idle) = (Rounds::default(), Rounds::default());
+    let (mut ready, mut idle) = (Rounds::new(), Rounds::new());
     for _ in 0..plan.starts {
-        let server = plan.start()?;
+        machine::wait_for_quiet()?;
+        let mut server = plan.start()?;
         ready.add(server.ready_after.as_secs_f64() * 1000.0);
         if idle.count() < plan.rounds {
             thread::sleep(IDLE);
@@ -122,57 +142,58 @@ fn starts(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn evaluations(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let server = plan.start()?;
+    let mut server = plan.start()?;
     let people = people::askers(&server.address)?;
     let script = Script::new(&people)?;
-    let (mut rate, mut p99, mut ratio) = (Rounds::default(), Rounds::default(), Rounds::default());
-    let (mut live, mut unknown) = (Rounds::default(), Rounds::default());
     let mut failures = 0;
     let calibrate = || Load::get(&server.address, "/api/health/live").run(CALIBRATION);
-    let dropped = plan.rounds(|| {
+    let measured = plan.rounds(|| {
         let before = calibrate()?.rate;
-        let refused = Load::get(&server.address, "/api/users/me")
+        let unknown = Load::get(&server.address, "/api/users/me")
             .with_token("unknown")
-            .run(CALIBRATION)?;
+            .run(CALIBRATION)?
+            .rate;
+        let cpu = server.cpu()?;
         let ours = Load::questions(&server.address, &script).run(LOOP)?;
+        let cpu = server.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / ours.requests;
         let after = calibrate()?.rate;
-        eprintln!(
-            "live {before:.0} and {after:.0}/s, evaluation {:.0}/s",
-            ours.rate
-        );
+        let rate = ours.rate;
+        eprintln!("live {before:.0} and {after:.0}/s, evaluation {rate:.0}/s");
         failures += ours.failures;
-        if !agree(before, after) {
-            return Ok(false);
-        }
-        rate.add(ours.rate);
-        p99.add(ours.p99);
-        live.add(f64::midpoint(before, after));
-        unknown.add(refused.rate);
-        ratio.add(ours.rate / f64::midpoint(before, after));
-        Ok(true)
+        let live = f64::midpoint(before, after);
+        let figures = [rate, ours.p99, cpu, live, unknown, rate / live];
+        Ok((agree(before, after), figures))
     })?;
     let peak = server.memory()?.peak;
     server.stop()?;
+    let [rate, p99, cpu, live, unknown, ratio] = &measured.figures;
     report.add(
         "evaluations/s, embedded engine, 32 connections",
         Wanted::From(10_000.0),
-        &rate,
+        rate,
         0,
     );
-    report.add("- their p99, ms", Wanted::Nothing, &p99, 2);
+    report.add("- their p99, ms", Wanted::Nothing, p99, 2);
+    report.add(
+        "- CPU time of the program for each, us",
+        Wanted::Nothing,
+        cpu,
+        0,
+    );
     report.add(
         "- beside it GET /api/health/live, 1/s",
         Wanted::Nothing,
-        &live,
+        live,
         0,
     );
     report.add(
         "- beside it 401 of an unknown token, 1/s",
         Wanted::Nothing,
-        &unknown,
+        unknown,
         0,
     );
-    report.add("- evaluation / health, ratio", Wanted::Nothing, &ratio, 3);
+    report.add("- evaluation / health, ratio", Wanted::Nothing, ratio, 3);
+    let dropped = measured.dropped;
     report.note(&format!(
         "evaluation: {failures} requests failed; {dropped} rounds dropped; peak memory {peak:.1} MiB"
     ));
@@ -181,137 +202,68 @@ fn evaluations(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 
 fn many_logins(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let server = plan.start()?;
-    // One login each, so that everybody's first pages are in the database's memory.
+    // So that the first round does not pay for connections to the database.
     people::log_in(&server.address, 0)?;
-    let mut hashes = Rounds::default();
-    let mut rates = CLIENTS.map(|_| Rounds::default());
-    let mut ratios = CLIENTS.map(|_| Rounds::default());
-    let mut slowest = CLIENTS.map(|_| Rounds::default());
-    let mut dropped = 0;
-    for (index, clients) in CLIENTS.into_iter().enumerate() {
+    for clients in CLIENTS {
         let crowd = crowd(&server, clients, false);
-        dropped += plan.rounds(|| {
+        let measured = plan.rounds(|| {
             let before = calibrate()?;
             let ours = logins::run(&crowd, Duration::from_secs(LOOP))?;
             let after = calibrate()?;
             ours.must_be_right()?;
             let rate = ours.rate();
             eprintln!("hash {before:.1} and {after:.1}/s, {clients} clients {rate:.1} logins/s");
-            if !agree(before, after) {
-                return Ok(false);
-            }
             let bare = f64::midpoint(before, after);
-            hashes.add(bare);
-            rates[index].add(rate);
-            ratios[index].add(rate / bare);
-            slowest[index].add(ours.accepted.percentile(99.0));
-            Ok(true)
+            let figures = [rate / bare, rate, bare, ours.accepted.percentile(99.0)];
+            Ok((agree(before, after), figures))
         })?;
+        let [ratio, rate, bare, p99] = &measured.figures;
+        let name = format!("{clients} clients: logins / bare Argon2id, ratio");
+        report.add(&name, Wanted::From(0.8), ratio, 3);
+        report.add("- logins/s", Wanted::Nothing, rate, 1);
+        let name = format!("- bare Argon2id on {} threads, 1/s", machine::cores());
+        report.add(&name, Wanted::Nothing, bare, 1);
+        report.add("- p99 of logins, ms", Wanted::Nothing, p99, 0);
+        let dropped = measured.dropped;
+        report.note(&format!("{clients} clients: {dropped} rounds dropped"));
     }
-    server.stop()?;
-    let name = format!("bare Argon2id on {} threads, 1/s", machine::cores());
-    report.add(&name, Wanted::Nothing, &hashes, 1);
-    for (index, clients) in CLIENTS.into_iter().enumerate() {
-        let name = format!("logins/s, {clients} clients");
-        report.add(&name, Wanted::Nothing, &rates[index], 1);
-        report.add(
-            "- ratio to bare Argon2id",
-            Wanted::From(0.8),
-            &ratios[index],
-            3,
-        );
-        report.add("- p99, ms", Wanted::Nothing, &slowest[index], 0);
-    }
-    report.note(&format!("login: {dropped} rounds dropped"));
-    Ok(())
-}
-
-/// What a storm is judged by.
-#[derive(Default)]
-struct Storm {
-    alone: Rounds,
-    during: Rounds,
-    median: Rounds,
-    logins: Rounds,
-    ratio: Rounds,
-    refusals: Rounds,
-    refused: Rounds,
-    peak: Rounds,
-    after: Rounds,
+    server.stop()
 }
 
 /// `heed`: those who are refused come back when they were told to. Otherwise they come back at
 /// once, which nobody's client should do and somebody's will.
 fn storms(plan: &Plan, report: &mut Report, heed: bool) -> anyhow::Result<()> {
-    let mut storm = Storm::default();
-    let dropped = plan.rounds(|| one_storm(plan, heed, &mut storm))?;
+    let measured = plan.rounds(|| one_storm(plan, heed))?;
     let manner = if heed {
         "who wait as told"
     } else {
         "who come back at once"
     };
+    let first = format!("storm of {STORMERS} {manner}: peak memory, MiB");
     let rows = [
-        (
-            format!("storm of {STORMERS} {manner}: peak memory, MiB"),
-            Wanted::Below(120.0),
-            &storm.peak,
-            1,
-        ),
-        (
-            "- memory right after it, MiB".to_owned(),
-            Wanted::Nothing,
-            &storm.after,
-            1,
-        ),
-        (
-            "- p99 of others' requests, ms".to_owned(),
-            Wanted::Below(25.0),
-            &storm.during,
-            1,
-        ),
-        (
-            "- p50 of others' requests, ms".to_owned(),
-            Wanted::Nothing,
-            &storm.median,
-            1,
-        ),
-        (
-            "- the same p99 without a storm, ms".to_owned(),
-            Wanted::Nothing,
-            &storm.alone,
-            1,
-        ),
-        (
-            "- refusals/s, all with Retry-After".to_owned(),
-            Wanted::Nothing,
-            &storm.refusals,
-            0,
-        ),
-        (
-            "- p99 of refusals, ms".to_owned(),
-            Wanted::Nothing,
-            &storm.refused,
-            1,
-        ),
-        ("- logins/s".to_owned(), Wanted::Nothing, &storm.logins, 1),
-        (
-            "- logins / bare Argon2id, ratio".to_owned(),
-            Wanted::Nothing,
-            &storm.ratio,
-            3,
-        ),
+        (first.as_str(), Wanted::Below(120.0), 1),
+        ("- memory right after it, MiB", Wanted::Nothing, 1),
+        ("- p99 of others' requests, ms", Wanted::Below(25.0), 1),
+        ("- p50 of others' requests, ms", Wanted::Nothing, 1),
+        ("- the same p99 without a storm, ms", Wanted::Nothing, 1),
+        ("- refusals/s, all with Retry-After", Wanted::Nothing, 0),
+        ("- p99 of refusals, ms", Wanted::Nothing, 1),
+        ("- logins/s", Wanted::Nothing, 1),
+        ("- logins / bare Argon2id, ratio", Wanted::Nothing, 3),
     ];
-    for (name, wanted, rounds, digits) in rows {
-        report.add(&name, wanted, rounds, digits);
+    for ((name, wanted, digits), rounds) in rows.into_iter().zip(&measured.figures) {
+        report.add(name, wanted, rounds, digits);
     }
+    let dropped = measured.dropped;
     report.note(&format!(
         "storm of those {manner}: {dropped} rounds dropped"
     ));
     Ok(())
 }
 
-fn one_storm(plan: &Plan, heed: bool, storm: &mut Storm) -> anyhow::Result<bool> {
-    let server = plan.start()?;
+/// In the order of the rows of the table.
+fn one_storm(plan: &Plan, heed: bool) -> anyhow::Result<(bool, [f64; 9])> {
+    let mut server = plan.start()?;
     let Person { token, .. } = people::log_in(&server.address, 0)?;
     let probe = |time| Probe::start(server.address.clone(), token.clone(), PROBE, time);
     let alone = probe(Duration::from_secs(CALIBRATION))?.end()?;
@@ -324,19 +276,18 @@ fn one_storm(plan: &Plan, heed: bool, storm: &mut Storm) -> anyhow::Result<bool>
     let after = calibrate()?;
     eprintln!("hash {before:.1} and {after:.1}/s\n{ours}\nprobe: {during}");
     ours.must_be_right()?;
-    if !agree(before, after) {
-        return Ok(false);
-    }
-    storm.alone.add(alone.percentile(99.0));
-    storm.during.add(during.percentile(99.0));
-    storm.median.add(during.percentile(50.0));
-    storm.logins.add(ours.rate());
-    storm.ratio.add(ours.rate() / f64::midpoint(before, after));
-    storm.refusals.add(ours.refusals());
-    storm.refused.add(ours.refused.percentile(99.0));
-    storm.peak.add(memory.peak);
-    storm.after.add(memory.resident);
-    Ok(true)
+    let figures = [
+        memory.peak,
+        memory.resident,
+        during.percentile(99.0),
+        during.percentile(50.0),
+        alone.percentile(99.0),
+        ours.refusals(),
+        ours.refused.percentile(99.0),
+        ours.rate(),
+        ours.rate() / f64::midpoint(before, after),
+    ];
+    Ok((agree(before, after), figures))
 }
 
 fn calibrate() -> anyhow::Result<f64> {

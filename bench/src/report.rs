@@ -76,13 +76,13 @@ mod tests {
     #[test]
     fn what_was_not_measured_meets_no_goal() {
         for wanted in [Wanted::Below(1.0), Wanted::From(1.0)] {
-            assert_eq!(wanted.verdict(Rounds::default().median()), "**missed**");
+            assert_eq!(wanted.verdict(Rounds::new().median()), "**missed**");
         }
     }
 
     #[test]
     fn a_goal_is_judged_by_the_median() {
-        let mut rounds = Rounds::default();
+        let mut rounds = Rounds::new();
         for figure in [1.0, 2.0, 9.0] {
             rounds.add(figure);
         }

@@ -87,8 +87,20 @@ impl Server {
     }
 
     /// Its memory.
-    pub fn memory(&self) -> anyhow::Result<Memory> {
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub fn memory(&mut self) -> anyhow::Result<Memory> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the program ended by itself: {status}");
+        }
         machine::memory(self.child.id())
+    }
+
+    /// Time on a core that it has had.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        machine::cpu(self.child.id())
     }
 
     /// Stops it as an operator would.

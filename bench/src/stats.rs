@@ -43,10 +43,14 @@ impl fmt::Display for Samples {
 }
 
 /// The same figure of several rounds.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug)]
 pub struct Rounds(Vec<f64>);
 
 impl Rounds {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub fn add(&mut self, figure: f64) {
         self.0.push(figure);
     }
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn rounds_are_summed_up_by_their_median_and_range() {
-        let mut rounds = Rounds::default();
+        let mut rounds = Rounds::new();
         assert!(rounds.median().is_nan());
         for figure in [3.0, 1.0, 2.0] {
             rounds.add(figure);

@@ -14,6 +14,8 @@ const CONNECTIONS: u32 = 32;
 pub struct Found {
     /// Requests a second.
     pub rate: f64,
+    /// Requests in all.
+    pub requests: f64,
     /// 99 of 100 requests took no longer, in milliseconds.
     pub p99: f64,
     /// Answers with a status from 400 on, and connections that broke.
@@ -119,7 +121,12 @@ fn read(text: &str) -> Option<Found> {
             .filter_map(|word| word.parse::<u64>().ok())
             .sum::<u64>();
     }
+    // "130602 requests in 1.00s, 12.33MB read"
+    let all = text
+        .lines()
+        .find_map(|line| line.split_once(" requests in "));
     Some(Found {
+        requests: all?.0.trim().parse().ok()?,
         rate: after("Requests/sec:")?.parse().ok()?,
         p99: milliseconds(after("99%")?)?,
         failures,
@@ -163,6 +170,7 @@ Transfer/sec:     12.29MB
     fn what_wrk_says_is_understood() {
         let found = read(OUTPUT).unwrap();
         assert!((found.rate - 130_213.45).abs() < 0.01);
+        assert!((found.requests - 130_602.0).abs() < 0.01);
         assert!((found.p99 - 0.61).abs() < 1e-9);
         assert_eq!(found.failures, 10);
         assert!(read("wrk: no such host").is_none());

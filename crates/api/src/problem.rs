@@ -12,6 +12,7 @@ use actix_web::{
         header::{RETRY_AFTER, WWW_AUTHENTICATE},
     },
 };
+use aws_lc_rs::rand;
 use sea_orm::{DbErr, RuntimeErr};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -178,6 +179,15 @@ impl Problem {
     /// A problem with nothing to add to what its code means.
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.meaning())
+    }
+
+    /// Too much is being worked on. Who is sent away is asked back after one to four seconds,
+    /// drawn by lot, so that those who came together do not come back together.
+    pub fn busy() -> Self {
+        let mut lot = [0];
+        // Without random numbers all are asked back after one second, which is no worse than no lot.
+        rand::fill(&mut lot).ok();
+        Self::plain(Code::Busy).retry_after(1 + u64::from(lot[0] % 4))
     }
 
     /// Some field is not acceptable.
@@ -350,5 +360,20 @@ impl ResponseError for Problem {
                 request_id: current.id,
                 errors: self.errors.clone(),
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn those_who_are_sent_away_together_do_not_come_back_together() {
+        let waits: BTreeSet<_> = (0..500)
+            .filter_map(|_| Problem::busy().retry_after)
+            .collect();
+        assert_eq!(waits, BTreeSet::from([1, 2, 3, 4]));
     }
 }

@@ -106,7 +106,7 @@ impl From<LoginError> for Problem {
             LoginError::Throttled { seconds } => {
                 Self::plain(Code::TooManyAttempts).retry_after(seconds)
             }
-            LoginError::Busy => Self::plain(Code::Busy).retry_after(1),
+            LoginError::Busy => Self::busy(),
             LoginError::User(error) => error.into(),
             LoginError::Session(error) => error.into(),
             LoginError::Hashing(error) => error.into(),

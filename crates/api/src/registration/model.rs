@@ -76,7 +76,7 @@ impl From<RegistrationError> for Problem {
                 Self::invalid("password", fault.code(), fault.to_string())
             }
             RegistrationError::User(error) => error.into(),
-            RegistrationError::Busy => Self::plain(Code::Busy).retry_after(1),
+            RegistrationError::Busy => Self::busy(),
             RegistrationError::Throttled { seconds } => {
                 Self::plain(Code::TooManyAttempts).retry_after(seconds)
             }

@@ -218,6 +218,6 @@ impl From<UserError> for Problem {
 
 impl From<HashingError> for Problem {
     fn from(error: HashingError) -> Self {
-        Self::plain(Code::Busy).retry_after(1).because(error)
+        Self::busy().because(error)
     }
 }

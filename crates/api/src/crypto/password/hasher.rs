@@ -24,6 +24,9 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
+/// Added to the nice value of the hashing threads (`nice(2)`). While all cores hash, requests that
+/// need no hash, and the database on the same machine, still get a core as soon as they want one.
+const NICENESS: i32 = 10;
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
 /// Stored hashes beyond these bounds are refused, whoever wrote them: one login must not take the
@@ -265,6 +268,10 @@ impl Worker {
     }
 
     fn run(mut self, waiting: &Mutex<Receiver<Job>>) {
+        // On Linux this is the thread's own. Where it is refused, hashing is merely less polite.
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            tracing::warn!(%error, "hashing threads keep the priority of the others");
+        }
         loop {
             // The lock is held only while waiting, so the threads take turns.
             let job = waiting

@@ -61,8 +61,8 @@ pub fn read(
 ) -> Result<Reading, Report> {
     let mut env = reader::Reader::new(lookup);
     let environment = sections::environment(&mut env);
-    let public_url = sections::public_url(&mut env, environment);
     let http = sections::http(&mut env);
+    let public_url = sections::public_url(&mut env, environment, http.port);
     let secrets = sections::secrets(&mut env, environment);
     let database = database::read(&mut env, environment);
     let password = sections::password(&mut env, environment);

@@ -32,13 +32,24 @@ pub(super) fn environment(env: &mut Reader<'_>) -> Environment {
     )
 }
 
-pub(super) fn public_url(env: &mut Reader<'_>, environment: Environment) -> Url {
-    let url = env.get("PUBLIC_URL", parse::origin);
+pub(super) fn public_url(env: &mut Reader<'_>, environment: Environment, port: u16) -> Url {
+    let url = env
+        .optional("PUBLIC_URL", parse::origin)
+        .unwrap_or_else(|| at_localhost(env, port));
     if environment == Environment::Production && url.scheme() != "https" {
         env.fault(
             "PUBLIC_URL",
             &format!("is {url}; in production it has to be https"),
         );
+    }
+    url
+}
+
+fn at_localhost(env: &mut Reader<'_>, port: u16) -> Url {
+    let text = format!("http://localhost:{port}");
+    let url = parse::origin(&text).unwrap_or_else(|problem| unreachable!("{text} {problem}"));
+    if !env.is_set("PUBLIC_URL") {
+        env.show("PUBLIC_URL", text, Source::Default);
     }
     url
 }

@@ -82,7 +82,7 @@ const PROGRAM: &[Variable] = &[
     ),
     plain(
         "PUBLIC_URL",
-        Text("http://localhost:8004"),
+        Derived("`http://localhost:` and APP_PORT"),
         "https://auth.example.com",
         "The one address in links, cookies and tokens (`iss`): scheme, host and port; https in production.",
     ),

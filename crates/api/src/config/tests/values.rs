@@ -89,6 +89,21 @@ fn weak_and_equal_keys_are_refused() {
 }
 
 #[test]
+fn the_public_url_follows_the_port_until_it_is_set() {
+    let public_url = |set: &[(&str, &str)]| read_all(set).unwrap().config.public_url.to_string();
+    assert_eq!(public_url(&[]), "http://localhost:8004/");
+    assert_eq!(
+        public_url(&[("APP_PORT", "9000")]),
+        "http://localhost:9000/"
+    );
+    let both = [
+        ("APP_PORT", "9000"),
+        ("PUBLIC_URL", "https://a.example.com"),
+    ];
+    assert_eq!(public_url(&both), "https://a.example.com/");
+}
+
+#[test]
 fn production_refuses_what_is_not_encrypted_or_easy_to_guess() {
     assert_eq!(
         faulty(production_with(&[(

@@ -6,7 +6,6 @@
 
 mod access;
 mod activity;
-mod audit;
 mod cluster;
 mod history;
 mod program;

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::actor::{Principal, PrincipalType};
 use crate::{
     database::tx::{Scope, Tx},
     state::AppState,
@@ -30,9 +29,6 @@ pub enum ResourceType {
     /// A person's account; below the system.
     #[serde(skip)]
     User,
-    /// A program's account; below the system.
-    #[serde(skip)]
-    ServiceAccount,
 }
 
 impl ResourceType {
@@ -44,7 +40,6 @@ impl ResourceType {
             Self::Account => "account",
             Self::Project => "project",
             Self::User => "user",
-            Self::ServiceAccount => "service_account",
         }
     }
 }
@@ -59,7 +54,6 @@ impl FromStr for ResourceType {
             "account" => Ok(Self::Account),
             "project" => Ok(Self::Project),
             "user" => Ok(Self::User),
-            "service_account" => Ok(Self::ServiceAccount),
             _ => Err(()),
         }
     }
@@ -119,16 +113,7 @@ impl Located {
 
     /// A user. It stands right below the system, so nothing has to be looked up.
     pub fn user(id: Uuid) -> Self {
-        Self::principal(Principal::user(id))
-    }
-
-    /// A user or a service account, which stand right below the system.
-    pub fn principal(principal: Principal) -> Self {
-        let kind = match principal.r#type {
-            PrincipalType::User => ResourceType::User,
-            PrincipalType::ServiceAccount => ResourceType::ServiceAccount,
-        };
-        Self::below_system(ResourceRef::new(kind, principal.id))
+        Self::below_system(ResourceRef::new(ResourceType::User, id))
     }
 
     fn below_system(resource: ResourceRef) -> Self {
@@ -176,13 +161,8 @@ pub async fn locate(
         (_, None) => return Ok(None),
         (kind, Some(id)) => (kind, id),
     };
-    match kind {
-        ResourceType::User => return Ok(Some(Arc::new(Located::user(id)))),
-        ResourceType::ServiceAccount => {
-            let principal = Principal::service_account(id);
-            return Ok(Some(Arc::new(Located::principal(principal))));
-        }
-        _ => {}
+    if kind == ResourceType::User {
+        return Ok(Some(Arc::new(Located::user(id))));
     }
     state
         .cache

@@ -3,10 +3,8 @@
 use actix_web::{HttpResponse, web::Data};
 
 use super::{
-    change,
-    grant::Outcome,
     model::{ChangePassword, Login, LoginAnswer},
-    service,
+    service::{self, Outcome},
 };
 use crate::{
     http::{body::Body, origin::Origin},
@@ -35,12 +33,11 @@ pub async fn change_password(
     body: Body<ChangePassword>,
 ) -> Result<HttpResponse, Problem> {
     Ok(answer(
-        change::change_password(&state, &origin, body.value).await?,
+        service::change_password(&state, &origin, body.value).await?,
     ))
 }
 
-/// The answer to any step of a login.
-pub(crate) fn answer(outcome: Outcome) -> HttpResponse {
+fn answer(outcome: Outcome) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some((token, lifetime)) = &outcome.cookie {
         response.cookie(cookie::set(token, *lifetime));

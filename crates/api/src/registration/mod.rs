@@ -3,5 +3,4 @@
 pub mod break_glass;
 pub mod handlers;
 pub mod model;
-pub mod pending;
 pub mod service;

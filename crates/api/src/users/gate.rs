@@ -13,9 +13,6 @@ pub enum Refusal {
     /// Was closed by an administrator.
     #[error("the account is closed")]
     Closed,
-    /// Its owner said "this was not me", and has set no new password since.
-    #[error("the account waits for a new password")]
-    LockedDown,
 }
 
 impl From<Refusal> for Problem {
@@ -23,7 +20,6 @@ impl From<Refusal> for Problem {
         Self::plain(match refusal {
             Refusal::Pending => Code::AccountPending,
             Refusal::Closed => Code::AccountDisabled,
-            Refusal::LockedDown => Code::PasswordResetRequired,
         })
     }
 }
@@ -35,7 +31,6 @@ impl From<Refusal> for Problem {
 /// The [`Refusal`] that its status means.
 pub fn admit(user: &user::Model) -> Result<(), Refusal> {
     match user.status.as_str() {
-        "active" if user.locked_down_at.is_some() => Err(Refusal::LockedDown),
         "active" => Ok(()),
         "pending_verification" | "pending_approval" => Err(Refusal::Pending),
         _ => Err(Refusal::Closed),

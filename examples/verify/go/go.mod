@@ -1,5 +1,0 @@
-module gatepost.example/verify
-
-go 1.24.0
-
-require github.com/go-jose/go-jose/v4 v4.1.8

@@ -16,7 +16,7 @@ use sea_orm::EntityTrait;
 use uuid::Uuid;
 
 use super::{
-    actor::{Actor, Credential, Principal, SessionState},
+    actor::{Actor, Principal, SessionState},
     cache::Change,
     grants,
 };
@@ -66,10 +66,7 @@ async fn identify(state: &AppState, request: &HttpRequest) -> Result<Actor, Prob
     let subject = subject
         .filter(|subject| subject.status == "active")
         .ok_or_else(|| Problem::plain(Code::Unauthenticated))?;
-    Ok(Actor {
-        subject,
-        credential: Credential::Session(session),
-    })
+    Ok(Actor { subject, session })
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750, section 2.1).

@@ -12,4 +12,3 @@ pub mod listener;
 pub mod permit;
 pub mod question;
 pub mod resource;
-pub mod step_up;

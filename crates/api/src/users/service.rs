@@ -9,7 +9,6 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    credentials,
     model::{UpdateMe, UpdateOwn, UserError},
     repo,
 };
@@ -22,7 +21,7 @@ use crate::{
     http::{etag::IfMatch, text::normalized},
     login::throttle,
     problem::constraint,
-    sessions,
+    sessions::{self, repo::Which},
     state::AppState,
 };
 
@@ -70,8 +69,8 @@ pub async fn update_own(
         row.password_changed_at = Set(Some(now));
         row.password_must_change = Set(false);
         changed.push("password");
-        let own = permit.actor().session_id();
-        credentials::changed(&mut tx, state, permit.id(), own, "password_changed").await?;
+        let others = Which::AllBut(permit.actor().session.id);
+        sessions::service::end(&mut tx, state, permit.id(), others, "password_changed").await?;
     }
     if changed.is_empty() {
         return Ok(user);
@@ -84,7 +83,7 @@ pub async fn update_own(
     } else {
         "profile_changed"
     };
-    let session = permit.actor().session_id();
+    let session = Some(permit.actor().session.id);
     let details = json!({ "fields": changed });
     activity::record(
         &*tx,

@@ -96,7 +96,7 @@ const PROGRAM: &[Variable] = &[
         "APP_PORT",
         Text("8004"),
         "8004",
-        "The port of the API; 0 lets the system choose one.",
+        "The port of the API; 0 lets the system choose one (PUBLIC_URL has to be set then).",
     ),
     plain(
         "METRICS_PORT",

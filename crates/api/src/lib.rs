@@ -6,7 +6,8 @@
 //! files it needs of `handlers` (HTTP in and out), `service` (what happens;
 //! transactions), `repo` (queries) and `model` (types, errors).
 //!
-//! - Who you are: [`registration`], [`login`], [`sessions`], [`users`], [`activity`], [`keys`]
+//! - Who you are: [`registration`], [`login`], [`sessions`], [`users`], [`one_time`],
+//!   [`activity`], [`keys`]
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
 //!   [`roles`], [`role_assignments`], [`invitations`]
 //! - What you may do: [`policy`], [`authzen`]
@@ -30,6 +31,7 @@ pub mod invitations;
 pub mod keys;
 pub mod login;
 pub mod mail;
+pub mod one_time;
 pub mod openapi;
 pub mod organizations;
 pub mod policy;

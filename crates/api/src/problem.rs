@@ -81,6 +81,8 @@ codes! {
         "This installation does not let people register by themselves, or not with this address."
     InvitationRequired "invitation_required" FORBIDDEN "An invitation is needed"
         "Registration needs a valid `invitation_token` that was sent to this address."
+    StepUpRequired "step_up_required" FORBIDDEN "Prove again who you are"
+        "This takes a proof of identity that is at most five minutes old. Log in again, then repeat the request."
     Forbidden "forbidden" FORBIDDEN "You may not do this"
         "The policy knows you and says no."
     NotFound "not_found" NOT_FOUND "There is no such thing"

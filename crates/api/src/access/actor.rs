@@ -115,19 +115,38 @@ pub struct SessionState {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Who calls, by which session.
+/// What a request proved its sender with.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// An access token or the console's cookie: a person who logged in.
+    Session(Arc<SessionState>),
+}
+
+/// Who calls, and by what proof.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// Who, and what they hold.
     pub subject: Arc<Subject>,
-    /// The session that the token belongs to.
-    pub session: Arc<SessionState>,
+    /// What says that it is them.
+    pub credential: Credential,
 }
 
 impl Actor {
     /// Who.
     pub fn principal(&self) -> Principal {
         self.subject.principal
+    }
+
+    /// The session that the request came with, if a person sent it.
+    pub fn session(&self) -> Option<&SessionState> {
+        match &self.credential {
+            Credential::Session(session) => Some(session),
+        }
+    }
+
+    /// The id of that session.
+    pub fn session_id(&self) -> Option<Uuid> {
+        self.session().map(|session| session.id)
     }
 
     /// The id of the user who calls.

@@ -16,7 +16,7 @@ use sea_orm::EntityTrait;
 use uuid::Uuid;
 
 use super::{
-    actor::{Actor, Principal, SessionState},
+    actor::{Actor, Credential, Principal, SessionState},
     cache::Change,
     grants,
 };
@@ -66,7 +66,10 @@ async fn identify(state: &AppState, request: &HttpRequest) -> Result<Actor, Prob
     let subject = subject
         .filter(|subject| subject.status == "active")
         .ok_or_else(|| Problem::plain(Code::Unauthenticated))?;
-    Ok(Actor { subject, session })
+    Ok(Actor {
+        subject,
+        credential: Credential::Session(session),
+    })
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750, section 2.1).

@@ -12,3 +12,4 @@ pub mod listener;
 pub mod permit;
 pub mod question;
 pub mod resource;
+pub mod step_up;

@@ -25,6 +25,7 @@ use super::{
     actor::{Actor, Principal},
     question,
     resource::{self, Located, ResourceRef, ResourceType},
+    step_up,
 };
 use crate::{
     database::tx::Scope,
@@ -39,6 +40,9 @@ pub trait Action: 'static {
     const NAME: &'static str;
     /// What it is asked about.
     const TARGET: Target;
+    /// Whether the caller must have proven who they are within the last five minutes,
+    /// with the strongest means that they have ([`step_up::demand`]).
+    const STEP_UP: bool = false;
 }
 
 /// How a route says what it acts on.
@@ -177,6 +181,9 @@ async fn demand<A: Action>(
         question::allows(state, &actor, &origin, permission, &located).await
     };
     if allows(A::NAME).await? {
+        if A::STEP_UP {
+            step_up::demand(state, &actor).await?;
+        }
         return Ok(Permit {
             actor,
             origin,
@@ -212,6 +219,9 @@ async fn anywhere<A: Action>(
             continue;
         };
         if question::allows(state, &actor, &origin, A::NAME, &located).await? {
+            if A::STEP_UP {
+                step_up::demand(state, &actor).await?;
+            }
             return Ok(Permit {
                 actor,
                 origin,

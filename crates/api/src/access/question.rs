@@ -71,12 +71,12 @@ pub fn subject(subject: &Subject) -> policy::Subject {
 /// The caller as policies see it: with what the session says of the proof of identity.
 pub fn actor(state: &AppState, actor: &Actor) -> policy::Subject {
     let mut subject = subject(&actor.subject);
-    let auth_age = (state.clock.now() - actor.session.auth_time).num_seconds();
-    subject
-        .properties
-        .insert("auth_age".to_owned(), auth_age.into());
-    let mfa = actor.session.amr.len() > 1;
-    subject.properties.insert("mfa".to_owned(), mfa.into());
+    if let Some(session) = actor.session() {
+        let auth_age = (state.clock.now() - session.auth_time).num_seconds();
+        let properties = &mut subject.properties;
+        properties.insert("auth_age".to_owned(), auth_age.into());
+        properties.insert("mfa".to_owned(), (session.amr.len() > 1).into());
+    }
     subject
 }
 

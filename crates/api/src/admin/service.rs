@@ -208,7 +208,7 @@ pub async fn take<A>(
         sessions::service::end(&mut tx, state, id, Which::All, "user_disabled").await?;
     }
     if let Some(message) = step.message(state)
-        && let Ok(mail) = Mail::new(&user.email, message)
+        && let Ok(mail) = Mail::new(&user.email, user.locale.as_deref(), message)
     {
         mail::enqueue(&*tx, &state.sealer, &mail, now).await?;
     }

@@ -29,7 +29,7 @@ pub enum Doer {
 
 impl<A> From<&Permit<A>> for Doer {
     fn from(permit: &Permit<A>) -> Self {
-        Self::Principal(permit.principal(), Some(permit.actor().session.id))
+        Self::Principal(permit.principal(), permit.actor().session_id())
     }
 }
 

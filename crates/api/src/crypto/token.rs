@@ -28,15 +28,39 @@ pub enum TokenKind {
     PasswordChange,
     /// Accepts one invitation.
     Invitation,
+    /// Stands for a login whose password was right, until the second factor is.
+    Mfa,
+    /// Makes a trusted device known at login, in place of a second factor.
+    Device,
+    /// Lets a program call, for as long as its owner says.
+    ApiKey,
+    /// Proves an address by having reached it.
+    EmailVerification,
+    /// Proves the address that takes the place of another.
+    EmailChange,
+    /// Stops or undoes a change of address.
+    EmailChangeCancel,
+    /// Sets a new password for someone who forgot theirs.
+    PasswordReset,
+    /// Closes everything: "this was not me".
+    Lockdown,
 }
 
 impl TokenKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 12] = [
         Self::Refresh,
         Self::Session,
         Self::PasswordChange,
         Self::Invitation,
+        Self::Mfa,
+        Self::Device,
+        Self::ApiKey,
+        Self::EmailVerification,
+        Self::EmailChange,
+        Self::EmailChangeCancel,
+        Self::PasswordReset,
+        Self::Lockdown,
     ];
 
     /// What a token of this kind starts with, so that people and secret scanners recognise it.
@@ -46,6 +70,14 @@ impl TokenKind {
             Self::Session => "gps_",
             Self::PasswordChange => "gpc_",
             Self::Invitation => "gpi_",
+            Self::Mfa => "gpm_",
+            Self::Device => "gpd_",
+            Self::ApiKey => "gp_",
+            Self::EmailVerification => "gpv_",
+            Self::EmailChange => "gpe_",
+            Self::EmailChangeCancel => "gpx_",
+            Self::PasswordReset => "gpw_",
+            Self::Lockdown => "gpl_",
         }
     }
 }
@@ -253,7 +285,7 @@ mod tests {
         fn near_misses_are_refused(
             kind in any_kind(),
             secret in any::<[u8; 32]>(),
-            position in 0..47_usize,
+            position in 0..46_usize,
             wrong in "[^A-Za-z0-9_-]",
         ) {
             let text = Token::from_secret(kind, &secret).expose().to_owned();

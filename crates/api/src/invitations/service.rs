@@ -140,7 +140,7 @@ async fn send(
         ),
         expires_at: inviting.expires_at,
     };
-    let mail = Mail::new(inviting.email, message).map_err(|_| InvitationError::Address)?;
+    let mail = Mail::new(inviting.email, None, message).map_err(|_| InvitationError::Address)?;
     mail::enqueue(&**tx, &state.sealer, &mail, state.clock.now()).await?;
     Ok(())
 }

@@ -2,14 +2,13 @@
 
 use actix_web::cookie::time::Duration;
 use chrono::TimeDelta;
-use entity::{one_time_token, user};
+use entity::user;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::Expr,
 };
 use secrecy::ExposeSecret;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     model::{ChangePassword, Login, LoginAnswer, LoginError, PasswordChangeRequired},
@@ -25,9 +24,10 @@ use crate::{
     },
     database::tx::Tx,
     http::{origin::Origin, text::normalized},
-    sessions::{self, cookie, repo::Which},
+    one_time,
+    sessions::{self, cookie},
     state::AppState,
-    users::{self, gate},
+    users::{self, credentials, gate},
 };
 
 /// How long a password change token is good.
@@ -209,23 +209,9 @@ async fn require_change(
     user: &user::Model,
 ) -> Result<LoginAnswer, LoginError> {
     let now = state.clock.now();
-    let token = Token::generate(TokenKind::PasswordChange);
-    let row = one_time_token::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        kind: Set("password_change".to_owned()),
-        user_id: Set(user.id),
-        token_hash: Set(token.hash().to_vec()),
-        payload: Set(json!({})),
-        expires_at: Set(now + CHANGE_TTL),
-        consumed_at: Set(None),
-        created_at: Set(now),
-    };
     let tx = Tx::begin(state, &sessions::service::scope(user.id)).await?;
-    // Only the newest one counts.
-    consume_tokens(&tx, user.id, now).await?;
-    one_time_token::Entity::insert(row)
-        .exec_without_returning(&*tx)
-        .await?;
+    let kind = TokenKind::PasswordChange;
+    let token = one_time::issue(&tx, state, kind, user.id, json!({}), CHANGE_TTL).await?;
     throttle::forgive(&*tx, user.id, now).await?;
     activity::record(
         &*tx,
@@ -253,20 +239,6 @@ async fn require_change(
     ))
 }
 
-async fn consume_tokens(
-    tx: &Tx<'_>,
-    user_id: Uuid,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<(), sea_orm::DbErr> {
-    one_time_token::Entity::update_many()
-        .col_expr(one_time_token::Column::ConsumedAt, Expr::value(now))
-        .filter(one_time_token::Column::UserId.eq(user_id))
-        .filter(one_time_token::Column::ConsumedAt.is_null())
-        .exec(&**tx)
-        .await?;
-    Ok(())
-}
-
 /// Sets the new password that a login demanded, ends what was there before, and logs in.
 ///
 /// # Errors
@@ -282,15 +254,9 @@ pub async fn change_password(
         .login_slots
         .try_acquire()
         .map_err(|_| LoginError::Busy)?;
-    let token = Token::parse(TokenKind::PasswordChange, &change.password_change_token)
-        .ok_or(LoginError::InvalidToken)?;
     let now = state.clock.now();
-    let row = one_time_token::Entity::find()
-        .filter(one_time_token::Column::TokenHash.eq(token.hash().to_vec()))
-        .filter(one_time_token::Column::Kind.eq("password_change"))
-        .filter(one_time_token::Column::ConsumedAt.is_null())
-        .filter(one_time_token::Column::ExpiresAt.gt(now))
-        .one(&state.db)
+    let (kind, text) = (TokenKind::PasswordChange, &change.password_change_token);
+    let row = one_time::find(&state.db, state, kind, text)
         .await?
         .ok_or(LoginError::InvalidToken)?;
     let user = users::service::read(state, row.user_id).await?;
@@ -308,15 +274,9 @@ pub async fn change_password(
     }
     let hash = state.hasher.hash(&new).await?;
     let mut tx = Tx::begin(state, &sessions::service::scope(user.id)).await?;
-    let consumed = one_time_token::Entity::update_many()
-        .col_expr(one_time_token::Column::ConsumedAt, Expr::value(now))
-        .filter(one_time_token::Column::Id.eq(row.id))
-        .filter(one_time_token::Column::ConsumedAt.is_null())
-        .exec(&*tx)
-        .await?;
-    if consumed.rows_affected != 1 {
-        return Err(LoginError::InvalidToken);
-    }
+    one_time::consume(&tx, state, kind, text)
+        .await?
+        .ok_or(LoginError::InvalidToken)?;
     let version = user.version;
     let mut row = user.into_active_model();
     row.password_hash = Set(Some(hash));
@@ -325,8 +285,7 @@ pub async fn change_password(
     row.updated_at = Set(now);
     row.version = Set(version + 1);
     let user = row.update(&*tx).await?;
-    sessions::service::end(&mut tx, state, user.id, Which::All, "password_changed").await?;
-    consume_tokens(&tx, user.id, now).await?;
+    credentials::changed(&mut tx, state, user.id, None, "password_changed").await?;
     activity::record(
         &*tx,
         &*state.clock,

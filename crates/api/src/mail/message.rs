@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
     to: String,
+    /// The reader's language, as in their profile (BCP 47).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
     #[serde(flatten)]
     message: Message,
 }
@@ -51,6 +54,137 @@ pub enum Message {
         /// Until when the link is good.
         expires_at: DateTime<Utc>,
     },
+    /// Proves that the address is theirs.
+    EmailVerification {
+        /// Proves it; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// Someone tried to move their account to this address, which has one.
+    EmailTaken {
+        /// Where to log in.
+        link: String,
+    },
+    /// Proves the new address of an account.
+    EmailChangeConfirm {
+        /// Proves it; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// Tells the old address that another is to take its place.
+    EmailChangeNotice {
+        /// The other address.
+        new_email: String,
+        /// Stops or undoes the change; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// A link to set a new password.
+    PasswordReset {
+        /// Sets it; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// The password was changed.
+    PasswordChanged {
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// The user said "this was not me": all is closed until a new password is set.
+    LockedDown {
+        /// Sets a new password; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// A login from a device that was not seen before.
+    NewDevice {
+        /// What it is, in words.
+        device: String,
+        /// Its network address.
+        address: String,
+        /// When.
+        at: DateTime<Utc>,
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// A refresh token came twice, so its session was ended.
+    SessionStolen {
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// A second factor was added.
+    FactorAdded {
+        /// Its name.
+        factor: String,
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// A second factor was removed.
+    FactorRemoved {
+        /// Its name.
+        factor: String,
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// An administrator removed all second factors.
+    FactorsReset {
+        /// Where to log in.
+        link: String,
+    },
+    /// A recovery code took the place of a second factor.
+    RecoveryCodeUsed {
+        /// How many are left.
+        left: u32,
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// A code that is a second factor.
+    LoginCode {
+        /// The code.
+        code: String,
+        /// How long it is good.
+        minutes: u32,
+    },
+    /// An API key was made.
+    ApiKeyCreated {
+        /// Its name.
+        name: String,
+        /// "This was not me"; holds the token.
+        lockdown: String,
+    },
+    /// An administrator made an account and asks its owner to set a password.
+    AccountCreated {
+        /// Sets it; holds the token.
+        link: String,
+        /// Until when the link is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// An administrator closed the account.
+    AccountDisabled,
+    /// An administrator opened the account again.
+    AccountEnabled {
+        /// Where to log in.
+        link: String,
+    },
+    /// An administrator lifted the lock that wrong passwords had brought.
+    AccountUnlocked {
+        /// Where to log in.
+        link: String,
+    },
+    /// The account is gone.
+    AccountDeleted,
+    /// The account will be closed because nobody uses it.
+    DormantWarning {
+        /// When it will be closed.
+        closes_at: DateTime<Utc>,
+        /// Where to log in.
+        link: String,
+    },
 }
 
 /// A mail's three parts.
@@ -77,15 +211,16 @@ macro_rules! template {
 }
 
 impl Mail {
-    /// A mail to one address.
+    /// A mail to one address, whose owner reads the language `locale` if it is known.
     ///
     /// # Errors
     ///
     /// [`AddressFault`] if `to` is no address, or one that could not stand in a header.
-    pub fn new(to: &str, message: Message) -> Result<Self, AddressFault> {
+    pub fn new(to: &str, locale: Option<&str>, message: Message) -> Result<Self, AddressFault> {
         to.parse::<Address>().map_err(|_| AddressFault)?;
         Ok(Self {
             to: to.to_owned(),
+            locale: locale.map(ToOwned::to_owned),
             message,
         })
     }
@@ -114,6 +249,27 @@ impl fmt::Debug for Message {
             Self::AccountApproved { .. } => "AccountApproved",
             Self::AccountRejected => "AccountRejected",
             Self::Invitation { .. } => "Invitation",
+            Self::EmailVerification { .. } => "EmailVerification",
+            Self::EmailTaken { .. } => "EmailTaken",
+            Self::EmailChangeConfirm { .. } => "EmailChangeConfirm",
+            Self::EmailChangeNotice { .. } => "EmailChangeNotice",
+            Self::PasswordReset { .. } => "PasswordReset",
+            Self::PasswordChanged { .. } => "PasswordChanged",
+            Self::LockedDown { .. } => "LockedDown",
+            Self::NewDevice { .. } => "NewDevice",
+            Self::SessionStolen { .. } => "SessionStolen",
+            Self::FactorAdded { .. } => "FactorAdded",
+            Self::FactorRemoved { .. } => "FactorRemoved",
+            Self::FactorsReset { .. } => "FactorsReset",
+            Self::RecoveryCodeUsed { .. } => "RecoveryCodeUsed",
+            Self::LoginCode { .. } => "LoginCode",
+            Self::ApiKeyCreated { .. } => "ApiKeyCreated",
+            Self::AccountCreated { .. } => "AccountCreated",
+            Self::AccountDisabled => "AccountDisabled",
+            Self::AccountEnabled { .. } => "AccountEnabled",
+            Self::AccountUnlocked { .. } => "AccountUnlocked",
+            Self::AccountDeleted => "AccountDeleted",
+            Self::DormantWarning { .. } => "DormantWarning",
         })
     }
 }
@@ -139,9 +295,34 @@ impl Message {
             Self::AccountApproved { .. } => template!("account_approved"),
             Self::AccountRejected => template!("account_rejected"),
             Self::Invitation { .. } => template!("invitation"),
+            Self::EmailVerification { .. } => template!("email_verification"),
+            Self::EmailTaken { .. } => template!("email_taken"),
+            Self::EmailChangeConfirm { .. } => template!("email_change_confirm"),
+            Self::EmailChangeNotice { .. } => template!("email_change_notice"),
+            Self::PasswordReset { .. } => template!("password_reset"),
+            Self::PasswordChanged { .. } => template!("password_changed"),
+            Self::LockedDown { .. } => template!("locked_down"),
+            Self::NewDevice { .. } => template!("new_device"),
+            Self::SessionStolen { .. } => template!("session_stolen"),
+            Self::FactorAdded { .. } => template!("factor_added"),
+            Self::FactorRemoved { .. } => template!("factor_removed"),
+            Self::FactorsReset { .. } => template!("factors_reset"),
+            Self::RecoveryCodeUsed { .. } => template!("recovery_code_used"),
+            Self::LoginCode { .. } => template!("login_code"),
+            Self::ApiKeyCreated { .. } => template!("api_key_created"),
+            Self::AccountCreated { .. } => template!("account_created"),
+            Self::AccountDisabled => template!("account_disabled"),
+            Self::AccountEnabled { .. } => template!("account_enabled"),
+            Self::AccountUnlocked { .. } => template!("account_unlocked"),
+            Self::AccountDeleted => template!("account_deleted"),
+            Self::DormantWarning { .. } => template!("dormant_warning"),
         }
     }
 
+    #[expect(
+        clippy::match_same_arms,
+        reason = "one line for each kind, in their order"
+    )]
     fn values(&self) -> Vec<(&'static str, Cow<'_, str>)> {
         match self {
             Self::RegistrationAttempt { link } | Self::AccountApproved { link } => {
@@ -159,13 +340,77 @@ impl Message {
                 ("organization", organization.into()),
                 ("role", role.into()),
                 ("link", link.into()),
-                (
-                    "expires_at",
-                    expires_at.format("%-d %B %Y, %H:%M UTC").to_string().into(),
-                ),
+                ("expires_at", date(*expires_at)),
             ],
+            Self::EmailVerification { link, expires_at } => {
+                vec![("link", link.into()), ("expires_at", date(*expires_at))]
+            }
+            Self::EmailTaken { link } => vec![("link", link.into())],
+            Self::EmailChangeConfirm { link, expires_at } => {
+                vec![("link", link.into()), ("expires_at", date(*expires_at))]
+            }
+            Self::EmailChangeNotice {
+                new_email,
+                link,
+                expires_at,
+            } => vec![
+                ("new_email", new_email.into()),
+                ("link", link.into()),
+                ("expires_at", date(*expires_at)),
+            ],
+            Self::PasswordReset { link, expires_at } => {
+                vec![("link", link.into()), ("expires_at", date(*expires_at))]
+            }
+            Self::PasswordChanged { lockdown } => vec![("lockdown", lockdown.into())],
+            Self::LockedDown { link, expires_at } => {
+                vec![("link", link.into()), ("expires_at", date(*expires_at))]
+            }
+            Self::NewDevice {
+                device,
+                address,
+                at,
+                lockdown,
+            } => vec![
+                ("device", device.into()),
+                ("address", address.into()),
+                ("at", date(*at)),
+                ("lockdown", lockdown.into()),
+            ],
+            Self::SessionStolen { lockdown } => vec![("lockdown", lockdown.into())],
+            Self::FactorAdded { factor, lockdown } => {
+                vec![("factor", factor.into()), ("lockdown", lockdown.into())]
+            }
+            Self::FactorRemoved { factor, lockdown } => {
+                vec![("factor", factor.into()), ("lockdown", lockdown.into())]
+            }
+            Self::FactorsReset { link } => vec![("link", link.into())],
+            Self::RecoveryCodeUsed { left, lockdown } => vec![
+                ("left", left.to_string().into()),
+                ("lockdown", lockdown.into()),
+            ],
+            Self::LoginCode { code, minutes } => vec![
+                ("code", code.into()),
+                ("minutes", minutes.to_string().into()),
+            ],
+            Self::ApiKeyCreated { name, lockdown } => {
+                vec![("name", name.into()), ("lockdown", lockdown.into())]
+            }
+            Self::AccountCreated { link, expires_at } => {
+                vec![("link", link.into()), ("expires_at", date(*expires_at))]
+            }
+            Self::AccountDisabled => vec![],
+            Self::AccountEnabled { link } => vec![("link", link.into())],
+            Self::AccountUnlocked { link } => vec![("link", link.into())],
+            Self::AccountDeleted => vec![],
+            Self::DormantWarning { closes_at, link } => {
+                vec![("closes_at", date(*closes_at)), ("link", link.into())]
+            }
         }
     }
+}
+
+fn date<'a>(time: DateTime<Utc>) -> Cow<'a, str> {
+    time.format("%-d %B %Y, %H:%M UTC").to_string().into()
 }
 
 /// Replaces each `{{name}}` once; what a value holds is not looked at again.
@@ -232,9 +477,85 @@ mod tests {
 
     fn all() -> Vec<Message> {
         let link = "https://auth.example.org/login".to_owned();
+        let when = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         vec![
             Message::RegistrationAttempt { link: link.clone() },
             Message::AccountApproved { link },
+            Message::EmailVerification {
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::EmailTaken {
+                link: "https://auth.example.org/link".to_owned(),
+            },
+            Message::EmailChangeConfirm {
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::EmailChangeNotice {
+                new_email: "https://auth.example.org/new_email".to_owned(),
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::PasswordReset {
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::PasswordChanged {
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::LockedDown {
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::NewDevice {
+                device: "https://auth.example.org/device".to_owned(),
+                address: "https://auth.example.org/address".to_owned(),
+                at: when,
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::SessionStolen {
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::FactorAdded {
+                factor: "https://auth.example.org/factor".to_owned(),
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::FactorRemoved {
+                factor: "https://auth.example.org/factor".to_owned(),
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::FactorsReset {
+                link: "https://auth.example.org/link".to_owned(),
+            },
+            Message::RecoveryCodeUsed {
+                left: 9,
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::LoginCode {
+                code: "https://auth.example.org/code".to_owned(),
+                minutes: 9,
+            },
+            Message::ApiKeyCreated {
+                name: "https://auth.example.org/name".to_owned(),
+                lockdown: "https://auth.example.org/lockdown".to_owned(),
+            },
+            Message::AccountCreated {
+                link: "https://auth.example.org/link".to_owned(),
+                expires_at: when,
+            },
+            Message::AccountDisabled,
+            Message::AccountEnabled {
+                link: "https://auth.example.org/link".to_owned(),
+            },
+            Message::AccountUnlocked {
+                link: "https://auth.example.org/link".to_owned(),
+            },
+            Message::AccountDeleted,
+            Message::DormantWarning {
+                closes_at: when,
+                link: "https://auth.example.org/link".to_owned(),
+            },
             Message::AccountRejected,
             invitation("Acme"),
         ]
@@ -291,16 +612,16 @@ mod tests {
             "Ada <ada@example.org>",
             "ada lovelace@example.org",
         ] {
-            let mail = Mail::new(bad, Message::AccountRejected);
+            let mail = Mail::new(bad, None, Message::AccountRejected);
             assert_eq!(mail, Err(AddressFault), "{bad:?}");
         }
-        assert!(Mail::new("ada+x@example.org", Message::AccountRejected).is_ok());
+        assert!(Mail::new("ada+x@example.org", None, Message::AccountRejected).is_ok());
     }
 
     #[test]
     fn a_stored_mail_is_read_back_and_its_form_is_kept() {
         for message in all() {
-            let mail = Mail::new("ada@example.org", message).unwrap();
+            let mail = Mail::new("ada@example.org", None, message).unwrap();
             let json = serde_json::to_string(&mail).unwrap();
             assert_eq!(serde_json::from_str::<Mail>(&json).unwrap(), mail);
         }
@@ -312,7 +633,7 @@ mod tests {
 
     #[test]
     fn debug_shows_neither_recipient_nor_link() {
-        let mail = Mail::new("ada@example.org", invitation("Acme")).unwrap();
+        let mail = Mail::new("ada@example.org", None, invitation("Acme")).unwrap();
         let debug = format!("{mail:?}");
         assert!(
             !debug.contains("ada@") && !debug.contains("gpi_"),

@@ -333,7 +333,12 @@ mod tests {
     async fn a_subject_cannot_bring_a_header() {
         let public_url = Url::parse("https://auth.example.org").unwrap();
         let mailer = Mailer::log("no-reply@example.org", &public_url).unwrap();
-        let mail = Mail::new("ada@example.org", super::super::Message::AccountRejected).unwrap();
+        let mail = Mail::new(
+            "ada@example.org",
+            None,
+            super::super::Message::AccountRejected,
+        )
+        .unwrap();
         let rendered = Rendered {
             subject: "Hi\r\nBcc: eve@example.org\r\n\r\nbody".to_owned(),
             text: "text".to_owned(),

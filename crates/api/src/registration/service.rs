@@ -188,7 +188,7 @@ async fn tell_owner(
         link: state.public_url.to_string(),
     };
     // The break-glass administrator's address need not be one that mail reaches.
-    if let Ok(mail) = Mail::new(&owner.email, message) {
+    if let Ok(mail) = Mail::new(&owner.email, owner.locale.as_deref(), message) {
         mail::enqueue(&**tx, &state.sealer, &mail, now).await?;
     }
     Ok(())

@@ -19,7 +19,7 @@ use crate::{
         page::{Page, Paging},
         path,
     },
-    problem::Problem,
+    problem::{Code, Problem},
     state::AppState,
 };
 
@@ -41,7 +41,8 @@ pub async fn logout(
     permit: Permit<EndOwn>,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let current = permit.actor().session.id;
+    let current = permit.actor().session_id();
+    let current = current.ok_or_else(|| Problem::plain(Code::Forbidden))?;
     service::end_own(&state, &permit, Which::Only(current)).await?;
     Ok(HttpResponse::NoContent().cookie(cookie::remove()).finish())
 }
@@ -60,10 +61,15 @@ pub async fn logout_all(
 
 /// The token that unsafe methods need beside the session cookie.
 #[utoipa::path(get, path = "/api/auth/csrf", tag = "Authentication", responses((status = 200, body = CsrfToken)))]
-pub async fn csrf(permit: Permit<ReadOwn>, state: Data<AppState>) -> Json<CsrfToken> {
-    Json(CsrfToken {
-        csrf_token: cookie::csrf_token(&state, permit.actor().session.id),
-    })
+pub async fn csrf(
+    permit: Permit<ReadOwn>,
+    state: Data<AppState>,
+) -> Result<Json<CsrfToken>, Problem> {
+    let current = permit.actor().session_id();
+    let current = current.ok_or_else(|| Problem::plain(Code::Forbidden))?;
+    Ok(Json(CsrfToken {
+        csrf_token: cookie::csrf_token(&state, current),
+    }))
 }
 
 /// The caller's live sessions.
@@ -76,7 +82,7 @@ pub async fn list_own(
 ) -> Result<Json<Page<SessionView>>, Problem> {
     let cut = paging.cut()?;
     let rows = repo::live(&state.db, permit.id(), state.clock.now(), &cut).await?;
-    let current = permit.actor().session.id;
+    let current = permit.actor().session_id();
     Ok(Json(cut.page(
         rows,
         |row| row.id,

@@ -83,7 +83,7 @@ pub struct SessionView {
 
 impl SessionView {
     /// A session as the session `current` sees it.
-    pub fn of(row: entity::session::Model, current: Uuid) -> Self {
+    pub fn of(row: entity::session::Model, current: Option<Uuid>) -> Self {
         Self {
             id: row.id,
             created_at: row.created_at,
@@ -92,7 +92,7 @@ impl SessionView {
             amr: row.amr,
             ip: row.ip.map(|ip| ip.ip().to_string()),
             user_agent: row.user_agent,
-            current: row.id == current,
+            current: Some(row.id) == current,
         }
     }
 }

@@ -285,7 +285,7 @@ pub async fn end_own(
     let user_id = permit.id();
     let mut tx = Tx::begin(state, &scope(user_id)).await?;
     let reason = match which {
-        Which::Only(id) if id == permit.actor().session.id => "logout",
+        Which::Only(id) if Some(id) == permit.actor().session_id() => "logout",
         Which::Only(_) => "ended_by_user",
         Which::All | Which::AllBut(_) => "logout_all",
     };
@@ -297,7 +297,7 @@ pub async fn end_own(
         Which::Only(id) => json!({ "session_id": id, "reason": reason }),
         Which::All | Which::AllBut(_) => json!({ "sessions": ended, "reason": reason }),
     };
-    let session = Some(permit.actor().session.id);
+    let session = permit.actor().session_id();
     activity::record(
         &*tx,
         &*state.clock,

@@ -1,5 +1,6 @@
 //! Users: the own profile and password.
 
+pub mod credentials;
 pub mod gate;
 pub mod handlers;
 pub mod model;

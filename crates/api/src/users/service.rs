@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    credentials,
     model::{UpdateMe, UpdateOwn, UserError},
     repo,
 };
@@ -21,7 +22,7 @@ use crate::{
     http::{etag::IfMatch, text::normalized},
     login::throttle,
     problem::constraint,
-    sessions::{self, repo::Which},
+    sessions,
     state::AppState,
 };
 
@@ -69,8 +70,8 @@ pub async fn update_own(
         row.password_changed_at = Set(Some(now));
         row.password_must_change = Set(false);
         changed.push("password");
-        let others = Which::AllBut(permit.actor().session.id);
-        sessions::service::end(&mut tx, state, permit.id(), others, "password_changed").await?;
+        let own = permit.actor().session_id();
+        credentials::changed(&mut tx, state, permit.id(), own, "password_changed").await?;
     }
     if changed.is_empty() {
         return Ok(user);
@@ -83,7 +84,7 @@ pub async fn update_own(
     } else {
         "profile_changed"
     };
-    let session = Some(permit.actor().session.id);
+    let session = permit.actor().session_id();
     let details = json!({ "fields": changed });
     activity::record(
         &*tx,

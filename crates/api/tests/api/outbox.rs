@@ -93,7 +93,7 @@ impl Fixture {
             link: "https://auth.example.org/invitations/accept?token=gpi_secret".to_owned(),
             expires_at: self.clock.now() + TimeDelta::days(7),
         };
-        let mail = Mail::new(to, message).expect("an address");
+        let mail = Mail::new(to, None, message).expect("an address");
         enqueue(&self.database.db, &sealer(), &mail, self.clock.now())
             .await
             .expect("it is written")
@@ -149,7 +149,7 @@ async fn a_mail_is_sent_once_and_its_content_forgotten() {
 async fn what_is_rolled_back_is_not_sent() {
     let fixture = Fixture::new().await;
     let tx = fixture.database.db.begin().await.unwrap();
-    let mail = Mail::new("bob@example.org", Message::AccountRejected).unwrap();
+    let mail = Mail::new("bob@example.org", None, Message::AccountRejected).unwrap();
     enqueue(&tx, &sealer(), &mail, fixture.clock.now())
         .await
         .unwrap();

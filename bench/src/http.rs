@@ -25,6 +25,8 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After` in seconds.
     pub retry_after: Option<u64>,
+    /// The status line and the headers.
+    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -72,6 +74,7 @@ impl Connection {
         };
         let head = std::str::from_utf8(&self.read[..end])?;
         let (status, length, retry_after) = understand(head)?;
+        let head = head.to_owned();
         let whole = end + 4 + length;
         while self.read.len() < whole {
             self.more().await?;
@@ -81,6 +84,7 @@ impl Connection {
         Ok(Answer {
             status,
             retry_after,
+            head,
             body,
         })
     }

@@ -1,7 +1,7 @@
 //! Measures Gatepost on this machine: `make bench`.
 //!
 //! [`plan`] says what is measured in which order; [`server`] starts the program that is measured;
-//! [`hash`], [`logins`], [`probe`] and [`wrk`] make the load; [`stats`] and [`report`] say what
+//! [`hash`], [`logins`], [`probe`], [`timing`] and [`wrk`] make the load; [`stats`] and [`report`] say what
 //! came out. The same load can be made alone, against any instance, by the other commands.
 
 mod hash;
@@ -14,6 +14,7 @@ mod probe;
 mod report;
 mod server;
 mod stats;
+mod timing;
 mod wrk;
 
 use std::{path::PathBuf, time::Duration};
@@ -36,6 +37,16 @@ enum Command {
         /// How many people.
         #[arg(long, default_value_t = people::COUNT)]
         people: u32,
+    },
+    /// Whether answers of an instance tell that an account exists. It has to believe
+    /// `X-Forwarded-For` (`TRUSTED_PROXIES`) and to limit nobody.
+    Timing {
+        /// The address of an instance: host and port.
+        #[arg(long, default_value = "127.0.0.1:8004")]
+        address: String,
+        /// Requests about known accounts, and as many about unknown ones.
+        #[arg(long, default_value_t = 300)]
+        samples: u32,
     },
     /// Start the program once and stop it when it is ready.
     Once {
@@ -110,6 +121,17 @@ impl Crowd {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Data { people } => println!("{}", people::sql(people)?),
+        Command::Timing { address, samples } => {
+            for case in timing::Case::ALL {
+                let seen = timing::measure(&address, case, 0, samples)?;
+                println!(
+                    "{}: {:.1} %, {:.0} us",
+                    case.name(),
+                    seen.known_longer,
+                    seen.difference
+                );
+            }
+        }
         Command::Once { gatepost } => {
             let server = server::Server::start_aloud(&gatepost)?;
             println!("ready after {:?}", server.ready_after);

@@ -71,9 +71,14 @@ ANALYZE;"
     ))
 }
 
+/// The address of a person.
+pub fn email(number: u32) -> String {
+    format!("person{number}@bench.example")
+}
+
 /// The request by which a person logs in.
 pub fn login(number: u32) -> Vec<u8> {
-    let login = format!("person{number}@bench.example");
+    let login = email(number);
     let body = json!({"login": login, "password": PASSWORD});
     request("POST", "/api/auth/login", None, &body.to_string())
 }

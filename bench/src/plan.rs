@@ -16,6 +16,7 @@ use crate::{
     report::{Report, Wanted},
     server::Server,
     stats::{Rounds, agree},
+    timing::{self, Case},
     wrk::{Load, Script},
 };
 
@@ -29,6 +30,8 @@ const STORM: Duration = Duration::from_secs(10);
 const STORMERS: usize = 400;
 /// Requests a second of the probe.
 const PROBE: u32 = 200;
+/// Requests about known accounts in a round, and as many about unknown ones.
+const SAMPLES: u32 = 300;
 /// What the memory of an idle instance is measured after.
 const IDLE: Duration = Duration::from_secs(5);
 /// How many log in at the same time, from two to as many as find a place in the queue.
@@ -45,6 +48,8 @@ pub enum Part {
     Login,
     /// More logins than find a place.
     Storm,
+    /// Whether answers tell that an account exists.
+    Timing,
 }
 
 /// What to measure, and how often.
@@ -59,7 +64,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 10)]
     starts: usize,
     /// Only these measurements.
-    #[arg(long, value_delimiter = ',', default_values = ["start", "evaluation", "login", "storm"])]
+    #[arg(long, value_delimiter = ',', default_values = ["start", "evaluation", "login", "storm", "timing"])]
     only: Vec<Part>,
     /// The level of the program's log, which goes to /dev/null.
     #[arg(long, default_value = "info")]
@@ -79,6 +84,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
                 storms(plan, &mut report, false)?;
                 storms(plan, &mut report, true)
             }
+            Part::Timing => timings(plan, &mut report),
         }
     });
     println!("{report}");
@@ -226,6 +232,29 @@ fn many_logins(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         report.add("- p99 of logins, ms", Wanted::Nothing, p99, 0);
         let dropped = measured.dropped;
         report.note(&format!("{clients} clients: {dropped} rounds dropped"));
+    }
+    server.stop()
+}
+
+fn timings(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let server = plan.start()?;
+    // So that the first round does not pay for connections to the database.
+    people::log_in(&server.address, 0)?;
+    let mut first = 1;
+    for case in Case::ALL {
+        let measured = plan.rounds(|| {
+            let seen = timing::measure(&server.address, case, first, SAMPLES)?;
+            // Nobody is asked about more than twice in a round: after five failures they wait.
+            first = (first + 2 * SAMPLES) % (people::COUNT - 2 * SAMPLES);
+            Ok((true, [seen.known_longer, seen.difference]))
+        })?;
+        let [known_longer, difference] = &measured.figures;
+        let name = format!("{}: known takes longer, %", case.name());
+        report.add(&name, Wanted::Near(50.0, 5.0), known_longer, 1);
+        let name = "- known less unknown, medians, µs";
+        report.add(name, Wanted::Nothing, difference, 0);
+        let dropped = measured.dropped;
+        report.note(&format!("{}: {dropped} rounds dropped", case.name()));
     }
     server.stop()
 }

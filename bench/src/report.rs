@@ -11,6 +11,8 @@ pub enum Wanted {
     Below(f64),
     /// This or more.
     From(f64),
+    /// Not further away from the first than the second.
+    Near(f64, f64),
     /// Anything: it is there to judge others by.
     Nothing,
 }
@@ -20,6 +22,7 @@ impl Wanted {
         match self {
             Self::Below(limit) => format!("< {limit}"),
             Self::From(limit) => format!(">= {limit}"),
+            Self::Near(middle, distance) => format!("{middle} ± {distance}"),
             Self::Nothing => String::new(),
         }
     }
@@ -28,6 +31,7 @@ impl Wanted {
         let met = match self {
             Self::Below(limit) => figure < limit,
             Self::From(limit) => figure >= limit,
+            Self::Near(middle, distance) => (figure - middle).abs() <= distance,
             Self::Nothing => return "",
         };
         if met { "met" } else { "**missed**" }
@@ -75,7 +79,11 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_meets_no_goal() {
-        for wanted in [Wanted::Below(1.0), Wanted::From(1.0)] {
+        for wanted in [
+            Wanted::Below(1.0),
+            Wanted::From(1.0),
+            Wanted::Near(1.0, 1.0),
+        ] {
             assert_eq!(wanted.verdict(Rounds::new().median()), "**missed**");
         }
     }

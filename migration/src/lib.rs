@@ -18,6 +18,13 @@ mod m20261121_000011_operations;
 mod m20261121_000012_authz_state;
 mod m20261121_000013_notifications;
 mod m20261121_000014_row_level_security;
+mod m20261121_000015_recovery;
+mod m20261121_000016_mfa;
+mod m20261121_000017_webauthn;
+mod m20261121_000018_machines;
+mod m20261121_000019_people;
+mod m20261121_000020_audit_seals;
+mod m20261121_000021_session_idle;
 mod runner;
 mod sql;
 
@@ -50,6 +57,13 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000012_authz_state::MIGRATION),
             Box::new(m20261121_000013_notifications::MIGRATION),
             Box::new(m20261121_000014_row_level_security::MIGRATION),
+            Box::new(m20261121_000015_recovery::MIGRATION),
+            Box::new(m20261121_000016_mfa::MIGRATION),
+            Box::new(m20261121_000017_webauthn::MIGRATION),
+            Box::new(m20261121_000018_machines::MIGRATION),
+            Box::new(m20261121_000019_people::MIGRATION),
+            Box::new(m20261121_000020_audit_seals::MIGRATION),
+            Box::new(m20261121_000021_session_idle::MIGRATION),
         ]
     }
 }

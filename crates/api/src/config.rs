@@ -6,6 +6,7 @@
 
 pub mod command;
 mod database;
+mod metadata_schema;
 mod parse;
 mod reader;
 pub mod registry;
@@ -21,10 +22,13 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
+use chrono::TimeDelta;
 use unicode_normalization::UnicodeNormalization as _;
 
+pub use metadata_schema::{MetadataFault, MetadataSchema};
 pub use report::{Fault, Report, Source, Value, Warning};
 pub use secret_key::{KeyFault, SecretKey, secrets_for_development};
 pub use settings::*;
@@ -73,12 +77,14 @@ pub fn read(
         secrets,
         admin: sections::admin(&mut env, password.min_length),
         registration: sections::registration(&mut env),
+        mfa_required: sections::mfa_required(&mut env, environment),
         password,
         sessions: sections::sessions(&mut env),
         tokens: sections::tokens(&mut env),
         throttle: sections::throttle(&mut env),
         mail: sections::mail(&mut env, environment, &public_url),
         policy: sections::policy(&mut env),
+        accounts: sections::accounts(&mut env),
         activity_retention_days: sections::activity_retention_days(&mut env),
         log: sections::log(&mut env, is_terminal),
         public_url,
@@ -99,7 +105,27 @@ pub fn read(
 ///
 /// Every fault that was found, also in `.env`.
 pub fn read_environment() -> Result<Reading, Report> {
-    let (variables, unreadable) = process_variables();
+    read_environment_with(&[])
+}
+
+/// The same for commands that do not serve: `stand_ins` take the place of variables that only a
+/// server needs, where nobody set them.
+///
+/// # Errors
+///
+/// Every fault that was found, also in `.env`.
+pub fn read_environment_with(stand_ins: &[(&str, &str)]) -> Result<Reading, Report> {
+    let (mut variables, unreadable) = process_variables();
+    for (name, value) in stand_ins {
+        let is_set = |name: &str| {
+            variables
+                .get(name)
+                .is_some_and(|text| !text.trim().is_empty())
+        };
+        if !is_set(name) && !is_set(&registry::file_twin(name)) {
+            variables.insert((*name).to_owned(), (*value).to_owned());
+        }
+    }
     read_from(
         variables,
         &unreadable,
@@ -215,6 +241,16 @@ fn dot_env_variables(path: &Path) -> Result<Vec<(String, String)>, Fault> {
             "has a line that is not NAME=value, or that is not quoted as it should be",
         )
     })
+}
+
+/// Reads a time as the settings have it, such as `90s`, `1h` or `30d`, within `seconds`.
+///
+/// # Errors
+///
+/// What it has to be.
+pub fn time(text: &str, seconds: RangeInclusive<u64>) -> Result<TimeDelta, String> {
+    let time = parse::duration(seconds)(text)?;
+    TimeDelta::from_std(time).map_err(|_| "is too long".to_owned())
 }
 
 /// A password as blocklists are compared: NFKC, then lower case.

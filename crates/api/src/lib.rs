@@ -6,17 +6,19 @@
 //! files it needs of `handlers` (HTTP in and out), `service` (what happens;
 //! transactions), `repo` (queries) and `model` (types, errors).
 //!
-//! - Who you are: [`registration`], [`login`], [`sessions`], [`users`], [`one_time`],
-//!   [`activity`], [`keys`]
+//! - Who you are: [`registration`], [`login`], [`mfa`], [`sessions`], [`devices`], [`users`],
+//!   [`email`], [`recovery`], [`pages`], [`one_time`], [`activity`], [`keys`], [`api_keys`],
+//!   [`service_accounts`], [`tokens`], [`forward`]
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
 //!   [`roles`], [`role_assignments`], [`invitations`]
 //! - What you may do: [`policy`], [`authzen`]
-//! - Running it: [`config`], [`database`], [`admin`], [`audit`], [`health`], [`mail`]
+//! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
 pub mod access;
 pub mod accounts;
 pub mod activity;
 pub mod admin;
+pub mod api_keys;
 pub mod app;
 pub mod audit;
 pub mod authzen;
@@ -25,24 +27,34 @@ pub mod command;
 pub mod config;
 pub mod crypto;
 pub mod database;
+pub mod devices;
+pub mod dormancy;
+pub mod email;
+pub mod forward;
 pub mod health;
 pub mod http;
+pub mod import;
 pub mod invitations;
 pub mod keys;
 pub mod login;
 pub mod mail;
+pub mod mfa;
 pub mod one_time;
 pub mod openapi;
 pub mod organizations;
+pub mod pages;
 pub mod policy;
 pub mod problem;
 pub mod problems;
 pub mod projects;
+pub mod recovery;
 pub mod registration;
 pub mod role_assignments;
 pub mod roles;
 pub mod routes;
 pub mod server;
+pub mod service_accounts;
 pub mod sessions;
 pub mod state;
+pub mod tokens;
 pub mod users;

@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use gatepost::{
     clock::SystemClock,
-    command::{dev, health, keys, serve},
+    command::{admin, audit, dev, health, import, keys, serve},
     config, openapi,
 };
 
@@ -37,6 +37,13 @@ enum Command {
     /// The keys that sign access tokens.
     #[command(subcommand)]
     Keys(Keys),
+    Admin(admin::Admin),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// What other systems know, to be known here.
+    #[command(subcommand)]
+    Import(Import),
     /// The settings.
     #[command(subcommand)]
     Config(Settings),
@@ -59,6 +66,22 @@ enum Command {
 enum Keys {
     /// Make the next key sign from now on.
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Recompute the chain of hashes and name the first entry that does not hold. Exit status 0:
+    /// all hold; 3: one does not; 1: it could not be checked.
+    Verify(audit::Verify),
+    /// Print the end of the chain, to be kept where this system cannot write.
+    Anchor,
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// Users, with their password hashes, from a file of JSON lines (or CSV). Nothing is written
+    /// unless every line is acceptable.
+    Users(import::Users),
 }
 
 #[derive(Subcommand)]
@@ -101,6 +124,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Keys(Keys::Rotate) => {
             keys::rotate(serve::settings_or_exit(), &SystemClock).await?;
+        }
+        Command::Admin(admin) => return Box::pin(admin::run(admin)).await,
+        Command::Audit(Audit::Verify(what)) => {
+            let config = serve::settings_or_exit();
+            return audit::verify(&config, &SystemClock, &what, &mut out).await;
+        }
+        Command::Audit(Audit::Anchor) => {
+            audit::anchor(&serve::settings_or_exit(), &mut out).await?;
+        }
+        Command::Import(Import::Users(what)) => {
+            let config = serve::settings_or_exit();
+            return Box::pin(import::users(&config, &SystemClock, &what, &mut out)).await;
         }
         Command::Config(Settings::Check) => {
             let reading = config::read_environment();

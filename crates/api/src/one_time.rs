@@ -1,13 +1,15 @@
 //! Links and steps that count once: rows of `one_time_tokens`.
 //!
 //! Single use is decided by the database, in one statement. Only the newest token of a kind
-//! counts for a user; a change of credentials voids all of them.
+//! counts for a user, and a change of credentials voids it. [`BRAKES`] are the exception: they can
+//! only close, so each stays good until it expires or one of them is used. Else a thief who causes
+//! the next mail, or changes the password, would take the owner's way to stop them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::one_time_token::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Select,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, Select, UpdateMany, sea_query::Expr,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -16,6 +18,7 @@ use crate::{
     crypto::token::{Token, TokenKind},
     database::tx::Tx,
     state::AppState,
+    users,
 };
 
 /// The name of a kind in the database; none for tokens that live in tables of their own.
@@ -31,7 +34,11 @@ const fn stored(kind: TokenKind) -> &'static str {
     }
 }
 
-/// Makes a token for a user that is good for `ttl`, and voids older ones of its kind.
+/// "This was not me": links that take away and never give.
+pub const BRAKES: [TokenKind; 2] = [TokenKind::Lockdown, TokenKind::EmailChangeCancel];
+
+/// Makes a token for a user that is good for `ttl`, and voids older ones of its kind unless it is
+/// one of the [`BRAKES`].
 ///
 /// # Errors
 ///
@@ -45,13 +52,11 @@ pub async fn issue(
     ttl: TimeDelta,
 ) -> Result<Token, DbErr> {
     let now = state.clock.now();
-    Entity::update_many()
-        .col_expr(Column::ConsumedAt, Expr::value(now))
-        .filter(Column::UserId.eq(user_id))
-        .filter(Column::Kind.eq(stored(kind)))
-        .filter(Column::ConsumedAt.is_null())
-        .exec(&**tx)
-        .await?;
+    if !BRAKES.contains(&kind) {
+        // One after the other, else two at once would leave two that count.
+        users::repo::find_for_update(&**tx, user_id).await?;
+        void(&**tx, user_id, kind, now).await?;
+    }
     let token = Token::generate(kind);
     let row = ActiveModel {
         id: Set(Uuid::now_v7()),
@@ -110,17 +115,69 @@ pub async fn consume(
     Ok(used.pop())
 }
 
-/// Voids every open token of a user.
+/// Whether a token was made, and has not expired; it may have been used or voided.
+pub async fn was_made(
+    db: &impl ConnectionTrait,
+    state: &AppState,
+    kind: TokenKind,
+    text: &str,
+) -> Result<bool, DbErr> {
+    let Some(token) = Token::parse(kind, text) else {
+        return Ok(false);
+    };
+    let found = Entity::find()
+        .filter(Column::TokenHash.eq(token.hash().to_vec()))
+        .filter(Column::Kind.eq(stored(kind)))
+        .filter(Column::ExpiresAt.gt(state.clock.now()))
+        .count(db)
+        .await?;
+    Ok(found > 0)
+}
+
+/// Voids a user's open tokens of one kind.
+pub async fn void(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    kind: TokenKind,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    open_of(user_id, now)
+        .filter(Column::Kind.eq(stored(kind)))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Voids a user's open tokens of one kind that were made after `made`.
+pub async fn void_younger(
+    txn: &impl ConnectionTrait,
+    made: &Model,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    open_of(made.user_id, now)
+        .filter(Column::Kind.eq(made.kind.as_str()))
+        .filter(Column::Id.gt(made.id))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+/// Voids every open token of a user but the [`BRAKES`].
 pub async fn void_all(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    open_of(user_id, now)
+        .filter(Column::Kind.is_not_in(BRAKES.map(stored)))
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
+fn open_of(user_id: Uuid, now: DateTime<Utc>) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(Column::ConsumedAt, Expr::value(now))
         .filter(Column::UserId.eq(user_id))
         .filter(Column::ConsumedAt.is_null())
-        .exec(txn)
-        .await?;
-    Ok(())
 }

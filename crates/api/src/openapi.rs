@@ -35,15 +35,36 @@ use crate::{problem::ProblemDocument, routes, state::AppState};
         crate::accounts::handlers::update,
         crate::activity::handlers::list_own,
         crate::admin::handlers::approve,
+        crate::admin::handlers::create_user,
+        crate::admin::handlers::delete_user,
         crate::admin::handlers::disable,
         crate::admin::handlers::enable,
+        crate::admin::handlers::end_sessions,
+        crate::admin::handlers::list_activity,
         crate::admin::handlers::list_audit,
+        crate::admin::handlers::list_roles,
+        crate::admin::handlers::list_sessions,
         crate::admin::handlers::list_users,
+        crate::admin::handlers::overview,
         crate::admin::handlers::read_user,
         crate::admin::handlers::reject,
+        crate::admin::handlers::reset_mfa,
+        crate::admin::handlers::require_password_change,
+        crate::admin::handlers::unlock,
+        crate::admin::handlers::update_user,
+        crate::api_keys::handlers::create_own,
+        crate::api_keys::handlers::list_own,
+        crate::api_keys::handlers::revoke_own,
+        crate::audit::handlers::verify,
         crate::authzen::handlers::evaluation,
         crate::authzen::handlers::evaluations,
         crate::authzen::handlers::metadata,
+        crate::devices::handlers::list_own,
+        crate::devices::handlers::revoke_own,
+        crate::email::handlers::cancel,
+        crate::email::handlers::resend,
+        crate::email::handlers::verify,
+        crate::forward::handlers::forward,
         crate::health::handlers::health,
         crate::health::handlers::live,
         crate::health::handlers::ready,
@@ -52,31 +73,75 @@ use crate::{problem::ProblemDocument, routes, state::AppState};
         crate::invitations::handlers::list,
         crate::invitations::handlers::revoke,
         crate::keys::handlers::jwks,
+        crate::keys::handlers::list,
+        crate::keys::handlers::rotate,
         crate::login::handlers::change_password,
         crate::login::handlers::login,
+        crate::mfa::handlers::begin_email,
+        crate::mfa::handlers::begin_totp,
+        crate::mfa::handlers::challenge,
+        crate::mfa::handlers::challenge_own,
+        crate::mfa::handlers::confirm_email,
+        crate::mfa::handlers::confirm_enrolment,
+        crate::mfa::handlers::confirm_totp,
+        crate::mfa::handlers::enrol,
+        crate::mfa::handlers::own,
+        crate::mfa::handlers::prove_again,
+        crate::mfa::handlers::remove,
+        crate::mfa::handlers::renew_codes,
+        crate::mfa::handlers::verify,
+        crate::mfa::webauthn::handlers::begin_login,
+        crate::mfa::webauthn::handlers::begin_own,
+        crate::mfa::webauthn::handlers::finish_login,
+        crate::mfa::webauthn::handlers::finish_own,
         crate::openapi::serve,
         crate::organizations::handlers::create,
         crate::organizations::handlers::delete,
         crate::organizations::handlers::list,
         crate::organizations::handlers::read,
         crate::organizations::handlers::update,
+        crate::pages::handlers::cancel_email_change,
+        crate::pages::handlers::cancel_email_change_now,
+        crate::pages::handlers::invitation,
+        crate::pages::handlers::invitation_now,
+        crate::pages::handlers::lockdown,
+        crate::pages::handlers::lockdown_now,
+        crate::pages::handlers::reset_password,
+        crate::pages::handlers::reset_password_now,
+        crate::pages::handlers::verify_email,
+        crate::pages::handlers::verify_email_now,
         crate::problems::explain,
         crate::projects::handlers::create,
         crate::projects::handlers::delete,
         crate::projects::handlers::list,
         crate::projects::handlers::read,
         crate::projects::handlers::update,
+        crate::recovery::handlers::forgot,
+        crate::recovery::handlers::lockdown,
+        crate::recovery::handlers::reset,
         crate::registration::handlers::register,
         crate::role_assignments::handlers::create,
         crate::role_assignments::handlers::delete,
         crate::role_assignments::handlers::list,
         crate::role_assignments::handlers::list_own,
+        crate::service_accounts::handlers::create,
+        crate::service_accounts::handlers::create_key,
+        crate::service_accounts::handlers::delete,
+        crate::service_accounts::handlers::list,
+        crate::service_accounts::handlers::list_keys,
+        crate::service_accounts::handlers::read,
+        crate::service_accounts::handlers::revoke_key,
+        crate::service_accounts::handlers::update,
         crate::sessions::handlers::csrf,
         crate::sessions::handlers::end_own,
         crate::sessions::handlers::list_own,
         crate::sessions::handlers::logout,
         crate::sessions::handlers::logout_all,
         crate::sessions::handlers::refresh,
+        crate::tokens::handlers::introspect,
+        crate::tokens::handlers::revoke,
+        crate::users::handlers::delete_me,
+        crate::users::handlers::export_me,
         crate::users::handlers::me,
         crate::users::handlers::update_me,
     )
@@ -114,18 +179,22 @@ pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Documented::openapi();
     let protected: Vec<_> = routes::protected()
         .into_iter()
-        .map(|row| (row.path, row.method.to_string()))
+        .map(|row| (row.path, row.method.to_string(), row.by_key))
         .collect();
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            let is_protected = protected.iter().any(|(p, m)| p == path && m == method);
-            complete(operation, method, is_protected);
+            let row = protected.iter().find(|(p, m, _)| p == path && m == method);
+            complete(operation, method, row.map(|(_, _, by_key)| *by_key));
         }
     }
     if let Some(components) = &mut document.components {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("at+jwt".to_owned());
         components.add_security_scheme("access_token", SecurityScheme::Http(scheme));
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("gp_…".to_owned());
+        scheme.description = Some("An API key".to_owned());
+        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
         let cookie = ApiKeyValue::new("__Host-gatepost_session");
         components.add_security_scheme(
             "session_cookie",
@@ -149,15 +218,16 @@ fn operations(
     .filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }
 
-/// Adds to one operation what is common to its kind.
-fn complete(operation: &mut Operation, method: &str, is_protected: bool) {
+/// Adds to one operation what is common to its kind. `by_key` says of a protected one whether API
+/// keys open it.
+fn complete(operation: &mut Operation, method: &str, by_key: Option<bool>) {
     let mut common = ALWAYS.to_vec();
-    if is_protected {
+    if let Some(by_key) = by_key {
         common.extend(PROTECTED);
-        operation.security = Some(vec![
-            SecurityRequirement::new::<_, [&str; 0], &str>("access_token", []),
-            SecurityRequirement::new::<_, [&str; 0], &str>("session_cookie", []),
-        ]);
+        let mut schemes = vec!["access_token", "session_cookie"];
+        schemes.extend(by_key.then_some("api_key"));
+        let requirement = |scheme| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
+        operation.security = Some(schemes.into_iter().map(requirement).collect());
     } else {
         // Tokens in bodies, closed registrations, codes that there are not.
         common.extend(PROTECTED);

@@ -3,22 +3,28 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use actix_web::{HttpRequest, web::Data};
 use sea_orm::DatabaseConnection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    access::cache::Caches,
+    access::{cache::Caches, seen::Seen},
+    api_keys::usage::Use,
+    audit::verify::Position,
     clock::Clock,
     config::Config,
-    crypto::{keys::SigningKeys, password::PasswordHasher, seal::Sealer},
+    crypto::{
+        keys::SigningKeys,
+        password::{Decoys, PasswordHasher},
+        seal::Sealer,
+    },
     mail::Outbox,
-    policy::Policy,
+    policy::{Catalog, Policy},
 };
 
 /// Shared by all requests of one process.
@@ -33,10 +39,14 @@ pub struct AppState {
     pub public_url: Arc<str>,
     /// What decides.
     pub policy: Arc<dyn Policy>,
+    /// The permissions that are asked for, and the roles that come with the policy.
+    pub catalog: Catalog,
     /// What signs and checks access tokens.
     pub keys: SigningKeys,
     /// What hashes passwords.
     pub hasher: PasswordHasher,
+    /// What the password check of an unknown login costs.
+    pub decoys: Decoys,
     /// A place for each login that is worked on or waits; nobody queues for one.
     pub login_slots: Semaphore,
     /// Passwords that nobody may choose, besides those that are easy to guess.
@@ -45,12 +55,18 @@ pub struct AppState {
     pub sealer: Sealer,
     /// The key of CSRF tokens.
     pub csrf_key: [u8; 32],
+    /// Who was seen since it was last written down.
+    pub seen: Seen,
     /// What is known without asking the database.
     pub cache: Caches,
+    /// Uses of API keys that are to be written down.
+    pub key_uses: mpsc::Sender<Use>,
     /// How mail leaves: `smtp`, `log` or `not configured`.
     pub mail_status: &'static str,
     /// What sends mail; woken after a commit that left some.
     pub mail: Outbox,
+    /// How far this instance has checked the audit log's chain.
+    pub audit_checked: Mutex<Position>,
     /// Set once the process was told to stop: no new traffic then.
     pub stopping: AtomicBool,
 }
@@ -63,6 +79,22 @@ impl AppState {
     /// In an application that [`crate::app`] did not build.
     pub fn of(request: &HttpRequest) -> &Data<Self> {
         request.app_data().expect("app.rs registers AppState")
+    }
+
+    /// How far this instance has checked the audit log's chain.
+    pub fn audit_position(&self) -> Position {
+        *self
+            .audit_checked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes how far it was checked.
+    pub fn set_audit_position(&self, position: Position) {
+        *self
+            .audit_checked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = position;
     }
 
     /// Whether the process was told to stop.

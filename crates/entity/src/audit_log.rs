@@ -10,8 +10,6 @@ pub struct Model {
     /// UUID v7, so that ordering by `id` is ordering by age.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Place in the chain; given with `prev_hash` and `hash` after the commit.
-    pub seq: Option<i64>,
     pub at: DateTimeUtc,
     pub actor_type: String,
     pub actor_id: Option<Uuid>,
@@ -25,8 +23,6 @@ pub struct Model {
     pub outcome: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub details: Json,
-    pub prev_hash: Option<Vec<u8>>,
-    pub hash: Option<Vec<u8>>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -13,13 +13,21 @@ pub struct Model {
     pub user_id: Uuid,
     /// `login`, `step_up` or `enrol`.
     pub purpose: String,
-    pub factor: String,
+    /// The factor that was asked last; none yet for a login that may use any.
+    pub factor: Option<String>,
     /// None for factors that send no code.
     pub code_hash: Option<Vec<u8>>,
     pub attempts: i32,
     pub expires_at: DateTimeUtc,
     pub consumed_at: Option<DateTimeUtc>,
     pub created_at: DateTimeUtc,
+    /// SHA-256 of the MFA token, of those that have one.
+    pub token_hash: Option<Vec<u8>>,
+    /// The session that it belongs to, of those inside one.
+    pub session_id: Option<Uuid>,
+    /// Of a login: how far it has come, and what it asked for.
+    #[sea_orm(column_type = "JsonBinary")]
+    pub data: Json,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

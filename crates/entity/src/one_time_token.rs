@@ -10,7 +10,8 @@ pub struct Model {
     /// UUID v7, so that ordering by `id` is ordering by age.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// `email_verification`, `email_change`, `password_reset`, `password_change` or `lockdown`.
+    /// `email_verification`, `email_change`, `email_change_cancel`, `password_reset`,
+    /// `password_change` or `lockdown`.
     pub kind: String,
     pub user_id: Uuid,
     /// SHA-256 of the token.

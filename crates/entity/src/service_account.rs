@@ -11,6 +11,8 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub name: String,
+    /// In the form that is compared.
+    pub name_normalized: String,
     pub description: String,
     /// `active` or `disabled`.
     pub status: String,

@@ -13,9 +13,11 @@ pub struct Model {
     pub user_id: Uuid,
     pub created_at: DateTimeUtc,
     pub last_used_at: DateTimeUtc,
-    /// Moves with every use, `expires_at` never.
+    /// Moves with use, `expires_at` never.
     pub idle_expires_at: DateTimeUtc,
     pub expires_at: DateTimeUtc,
+    /// How far the next use moves `idle_expires_at`, in seconds.
+    pub idle_seconds: i32,
     /// When the person last proved who they are.
     pub auth_time: DateTimeUtc,
     /// How they proved it (RFC 8176).
@@ -29,6 +31,9 @@ pub struct Model {
     pub cookie_hash: Option<Vec<u8>>,
     pub revoked_at: Option<DateTimeUtc>,
     pub revoke_reason: Option<String>,
+    /// What the proof of `auth_time` was given with: `password`, `email`, `totp`, `webauthn` or
+    /// `recovery_code`.
+    pub auth_factor: String,
     #[sea_orm(belongs_to, from = "user_id", to = "id")]
     pub user: BelongsTo<super::user::Entity>,
 }

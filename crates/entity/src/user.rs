@@ -33,8 +33,14 @@ pub struct Model {
     pub email_verified_at: Option<DateTimeUtc>,
     pub password_must_change: bool,
     pub password_changed_at: Option<DateTimeUtc>,
+    /// "This was not me" was said, and no new password has been set since.
+    pub locked_down_at: Option<DateTimeUtc>,
     pub last_login_at: Option<DateTimeUtc>,
     pub last_seen_at: Option<DateTimeUtc>,
+    /// When an administrator last opened the account after it had been closed.
+    pub enabled_at: Option<DateTimeUtc>,
+    /// When its owner was last told that it will be closed for want of use.
+    pub dormancy_warned_at: Option<DateTimeUtc>,
     pub approved_by: Option<Uuid>,
     pub approved_at: Option<DateTimeUtc>,
     /// The administrator made at first start.

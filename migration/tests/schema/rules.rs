@@ -202,6 +202,89 @@ async fn a_resource_takes_its_roles_along() {
     assert_eq!(count(&mut transaction, &there).await, 0);
 }
 
+/// Gives users 901 and 902 the role `admin` of the system (804) for good, and 903 for a day.
+async fn administrators(pool: &PgPool) {
+    let mut sql = format!(
+        "INSERT INTO roles (id, key, name, permissions, assignable_at, created_at, updated_at)
+         VALUES ('{}', 'admin', 'admin', '{{*}}', '{{system}}', now(), now());",
+        id(804)
+    );
+    for (number, user, end) in [
+        (721, 901, "NULL"),
+        (722, 902, "NULL"),
+        (723, 903, "now() + interval '1 day'"),
+    ] {
+        let (assignment, user, role) = (id(number), id(user), id(804));
+        sql.push_str("INSERT INTO user_role_assignments (id, principal_type, user_id, role_id, ");
+        let values = format!("'{assignment}', 'user', '{user}', '{role}', 'system', {end}, now()");
+        sql.push_str("resource_type, expires_at, created_at) VALUES (");
+        sql.push_str(&values);
+        sql.push_str(");");
+    }
+    commit(pool, &sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_administrator_of_the_system_stays() {
+    let (_database, pool) = filled().await;
+    administrators(&pool).await;
+    let status = |user, status: &str| {
+        format!(
+            "UPDATE users SET status = '{status}' WHERE id = '{}'",
+            id(user)
+        )
+    };
+    commit(&pool, &status(903, "disabled")).await.unwrap();
+    commit(&pool, &status(902, "disabled")).await.unwrap();
+    for sql in [
+        take(721),
+        status(901, "disabled"),
+        format!("DELETE FROM users WHERE id = '{}'", id(901)),
+        format!(
+            "UPDATE user_role_assignments SET expires_at = now() WHERE id = '{}'",
+            id(721)
+        ),
+    ] {
+        assert_eq!(
+            refused(&mut system(&pool).await, &sql).await,
+            "GP002",
+            "{sql}"
+        );
+    }
+    commit(&pool, &status(902, "active")).await.unwrap();
+    commit(&pool, &take(721)).await.unwrap();
+    assert_eq!(refused(&mut system(&pool).await, &take(722)).await, "GP002");
+}
+
+#[tokio::test]
+async fn of_two_administrators_who_go_at_once_one_stays() {
+    let (_database, pool) = filled().await;
+    administrators(&pool).await;
+    let mut first = system(&pool).await;
+    run(&mut first, &take(721)).await;
+    let disable = format!(
+        "UPDATE users SET status = 'disabled' WHERE id = '{}'",
+        id(902)
+    );
+    let second = tokio::spawn({
+        let pool = pool.clone();
+        async move { refused(&mut system(&pool).await, &disable).await }
+    });
+    // Until the second one waits for the first.
+    let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap(), "GP002");
+}
+
 #[tokio::test]
 async fn what_has_parts_cannot_be_deleted_and_a_project_has_its_accounts_tenant() {
     let (_database, pool) = filled().await;
@@ -287,14 +370,15 @@ async fn heard(listener: &mut PgListener, pool: &PgPool, sql: &str) -> Vec<Strin
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one change after the other")]
 async fn caches_are_told_of_every_change_that_concerns_them() {
     let (_database, pool) = filled().await;
     let [user, owner, session, key, service] = [903, 901, 601, 501, 401].map(id);
     commit(&pool, &format!(
         "INSERT INTO sessions (id, user_id, created_at, last_used_at, idle_expires_at, expires_at,
              auth_time, amr) VALUES ('{session}', '{user}', now(), now(), now(), now(), now(), '{{pwd}}');
-         INSERT INTO service_accounts (id, name, status, created_at, updated_at)
-             VALUES ('{service}', 's', 'active', now(), now());
+         INSERT INTO service_accounts (id, name, name_normalized, status, created_at, updated_at)
+             VALUES ('{service}', 's', 's', 'active', now(), now());
          INSERT INTO api_keys (id, service_account_id, name, prefix, key_hash, permissions, created_at)
              VALUES ('{key}', '{service}', 'k', 'gp_', 'x', '{{}}', now())")).await.unwrap();
     let mut listener = PgListener::connect_with(&pool).await.unwrap();
@@ -364,6 +448,13 @@ async fn caches_are_told_of_every_change_that_concerns_them() {
         ("UPDATE api_keys SET last_used_at = now()".into(), vec![]),
         (
             "UPDATE service_accounts SET status = 'disabled'".into(),
+            vec![
+                format!("api_key {key}"),
+                format!("grants service_account {service}"),
+            ],
+        ),
+        (
+            "UPDATE service_accounts SET name = 't'".into(),
             vec![
                 format!("api_key {key}"),
                 format!("grants service_account {service}"),

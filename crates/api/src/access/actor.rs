@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::resource::ResourceRef;
+use super::{key::KeyState, resource::ResourceRef};
+use crate::mfa::model::Factor;
 
 /// What can hold a role and act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -60,6 +61,14 @@ impl Principal {
             id,
         }
     }
+
+    /// A service account.
+    pub const fn service_account(id: Uuid) -> Self {
+        Self {
+            r#type: PrincipalType::ServiceAccount,
+            id,
+        }
+    }
 }
 
 impl fmt::Display for Principal {
@@ -94,6 +103,10 @@ pub struct Subject {
     pub status: String,
     /// What policies see of a user; set by administrators only.
     pub attributes: serde_json::Value,
+    /// The user's address, if it was proven to be theirs.
+    pub email: Option<String>,
+    /// What a user logs in as, or a service account is called.
+    pub username: Option<String>,
     /// Everything held, expired grants too.
     pub grants: Arc<[Grant]>,
 }
@@ -107,8 +120,10 @@ pub struct SessionState {
     pub user_id: Uuid,
     /// When the user last proved who they are.
     pub auth_time: DateTime<Utc>,
-    /// How (RFC 8176).
+    /// How (RFC 8176), since the login.
     pub amr: Vec<String>,
+    /// What they proved it with then, if this version of the program knows it.
+    pub auth_factor: Option<Factor>,
     /// Ends without use at this time.
     pub idle_expires_at: DateTime<Utc>,
     /// Ends at this time in any case.
@@ -120,12 +135,14 @@ pub struct SessionState {
 pub enum Credential {
     /// An access token or the console's cookie: a person who logged in.
     Session(Arc<SessionState>),
+    /// An API key: a program that acts for a person or a service account.
+    ApiKey(Arc<KeyState>),
 }
 
 /// Who calls, and by what proof.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// Who, and what they hold.
+    /// Who, and what they hold; with an API key no more than the key leaves of it.
     pub subject: Arc<Subject>,
     /// What says that it is them.
     pub credential: Credential,
@@ -141,6 +158,15 @@ impl Actor {
     pub fn session(&self) -> Option<&SessionState> {
         match &self.credential {
             Credential::Session(session) => Some(session),
+            Credential::ApiKey(_) => None,
+        }
+    }
+
+    /// The API key that the request came with, if a program sent it.
+    pub fn key(&self) -> Option<&KeyState> {
+        match &self.credential {
+            Credential::Session(_) => None,
+            Credential::ApiKey(key) => Some(key),
         }
     }
 
@@ -149,8 +175,14 @@ impl Actor {
         self.session().map(|session| session.id)
     }
 
-    /// The id of the user who calls.
+    /// The id of the user who calls, or whose API key does; a service account's if there is none.
     pub fn user_id(&self) -> Uuid {
         self.subject.principal.id
+    }
+
+    /// The id of the user who calls, or whose API key does; nothing for service accounts.
+    pub fn user(&self) -> Option<Uuid> {
+        let principal = self.subject.principal;
+        (principal.r#type == PrincipalType::User).then_some(principal.id)
     }
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     actor::{Principal, SessionState, Subject},
+    key::KeyState,
     resource::{Located, ResourceRef, ResourceType},
 };
 use crate::crypto::keys::AccessClaims;
@@ -36,7 +37,9 @@ const SHARDS: usize = 8192;
 pub enum Change {
     /// A session ended, or was stepped up.
     Session(Uuid),
-    /// A user's status or attributes.
+    /// An API key was revoked or changed.
+    ApiKey(Uuid),
+    /// A user's status, attributes or names.
     User(Uuid),
     /// The roles that a principal holds.
     Grants(Principal),
@@ -55,6 +58,7 @@ impl Change {
         let kind = words.next()?;
         let change = match (kind, words.next(), words.next()) {
             ("session", Some(id), None) => Self::Session(id.parse().ok()?),
+            ("api_key", Some(id), None) => Self::ApiKey(id.parse().ok()?),
             ("user", Some(id), None) => Self::User(id.parse().ok()?),
             ("grants", Some(r#type), Some(id)) => Self::Grants(Principal {
                 r#type: r#type.parse().ok()?,
@@ -78,6 +82,11 @@ pub struct Caches {
     pub tokens: Cache<[u8; 32], Arc<AccessClaims>>,
     /// Live sessions, by id.
     pub sessions: Cached<Uuid, SessionState>,
+    /// API keys that were not revoked, by id.
+    pub keys: Cached<Uuid, KeyState>,
+    /// Ids of API keys, by the SHA-256 of their text. A key never changes its text, and whoever
+    /// looks here compares it with the key's own.
+    pub key_ids: Cache<[u8; 32], Uuid>,
     /// What principals hold.
     pub subjects: Cached<Principal, Subject>,
     /// Where resources stand.
@@ -94,6 +103,11 @@ impl Default for Caches {
                 .time_to_live(BACKSTOP)
                 .build(),
             sessions: Cached::new(&listening),
+            keys: Cached::new(&listening),
+            key_ids: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(BACKSTOP)
+                .build(),
             subjects: Cached::new(&listening),
             resources: Cached::new(&listening),
             listening,
@@ -106,6 +120,7 @@ impl Caches {
     pub fn forget(&self, change: &Change) {
         match change {
             Change::Session(id) => self.sessions.touch(id),
+            Change::ApiKey(id) => self.keys.touch(id),
             Change::User(id) => self.subjects.touch(&Principal::user(*id)),
             Change::Grants(principal) => self.subjects.touch(principal),
             Change::Role => self.subjects.touch_all(),
@@ -118,6 +133,7 @@ impl Caches {
     pub fn forget_all(&self) {
         self.tokens.invalidate_all();
         self.sessions.touch_all();
+        self.keys.touch_all();
         self.subjects.touch_all();
         self.resources.touch_all();
     }
@@ -254,6 +270,10 @@ mod tests {
         assert_eq!(
             Change::parse(&format!("session {id}")),
             Some(Change::Session(id))
+        );
+        assert_eq!(
+            Change::parse(&format!("api_key {id}")),
+            Some(Change::ApiKey(id))
         );
         assert_eq!(
             Change::parse(&format!("grants user {id}")),

@@ -7,11 +7,13 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
-    actor::{Grant, Principal, PrincipalType, Subject},
+    actor::{Actor, Grant, Principal, PrincipalType, Subject},
+    key::KeyState,
     resource::ResourceRef,
 };
 use crate::{
     database::tx::{Scope, Tx},
+    roles::reach::lacking,
     state::AppState,
 };
 
@@ -29,10 +31,35 @@ pub async fn subject(
         .await
 }
 
+/// Keys of the roles that the caller holds at the system now.
+///
+/// With an API key only those that it leaves whole: who reads `admin` may take it for all that
+/// an administrator may do.
+pub async fn system_roles(state: &AppState, actor: &Actor) -> Result<Vec<String>, DbErr> {
+    let now = state.clock.now();
+    let owner = subject(state, actor.principal()).await?;
+    let mut roles: Vec<String> = owner
+        .iter()
+        .flat_map(|owner| owner.grants.iter())
+        .filter(|grant| grant.resource == ResourceRef::SYSTEM)
+        .filter(|grant| grant.expires_at.is_none_or(|end| end > now))
+        .filter(|grant| {
+            let whole = |key: &KeyState| lacking(&key.permissions, &grant.permissions).is_empty();
+            actor.key().is_none_or(whole)
+        })
+        .map(|grant| grant.role.to_string())
+        .collect();
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     status: String,
     attributes: serde_json::Value,
+    email: Option<String>,
+    username: Option<String>,
     assignment_id: Option<Uuid>,
     role_id: Option<Uuid>,
     role: Option<String>,
@@ -46,10 +73,14 @@ struct Row {
 async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Subject>>, DbErr> {
     let holder = match principal.r#type {
         PrincipalType::User => {
-            "SELECT p.status, p.attributes, $1::uuid AS id FROM users p WHERE p.id = $1"
+            "SELECT p.status, p.attributes, p.username, $1::uuid AS id, \
+                    CASE WHEN p.email_verified_at IS NOT NULL THEN p.email END AS email \
+             FROM users p WHERE p.id = $1"
         }
         PrincipalType::ServiceAccount => {
-            "SELECT p.status, '{}'::jsonb AS attributes, $1::uuid AS id FROM service_accounts p WHERE p.id = $1"
+            "SELECT p.status, '{}'::jsonb AS attributes, p.name AS username, $1::uuid AS id, \
+                    NULL::text AS email \
+             FROM service_accounts p WHERE p.id = $1"
         }
     };
     let column = match principal.r#type {
@@ -57,7 +88,7 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
         PrincipalType::ServiceAccount => "service_account_id",
     };
     let sql = format!(
-        "SELECT h.status, h.attributes, a.id AS assignment_id, r.id AS role_id, r.key AS role, r.permissions, \
+        "SELECT h.status, h.attributes, h.email, h.username, a.id AS assignment_id, r.id AS role_id, r.key AS role, r.permissions, \
                 a.resource_type, a.resource_id, a.organization_id, a.expires_at \
          FROM ({holder}) h \
          LEFT JOIN user_role_assignments a ON a.{column} = h.id \
@@ -73,6 +104,7 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
         return Ok(None);
     };
     let (status, attributes) = (first.status.clone(), first.attributes.clone());
+    let (email, username) = (first.email.clone(), first.username.clone());
     let mut known = HashMap::new();
     let grants = rows
         .into_iter()
@@ -82,6 +114,8 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
         principal,
         status,
         attributes,
+        email,
+        username,
         grants,
     })))
 }

@@ -6,10 +6,13 @@
 
 pub mod actor;
 pub mod authenticate;
+pub mod authority;
 pub mod cache;
 pub mod grants;
+pub mod key;
 pub mod listener;
 pub mod permit;
 pub mod question;
 pub mod resource;
+pub mod seen;
 pub mod step_up;

@@ -43,6 +43,14 @@ pub trait Action: 'static {
     /// Whether the caller must have proven who they are within the last five minutes,
     /// with the strongest means that they have ([`step_up::demand`]).
     const STEP_UP: bool = false;
+    /// Whether an API key opens it, too, if its permissions cover it. What needs a person stays
+    /// closed to keys whatever they carry: the own account, and what takes a fresh proof.
+    const BY_KEY: bool = !Self::STEP_UP && !is_own(Self::NAME);
+}
+
+/// Whether a permission is about the caller's own account.
+const fn is_own(name: &str) -> bool {
+    matches!(name.as_bytes(), [b's', b'e', b'l', b'f', b':', ..])
 }
 
 /// How a route says what it acts on.
@@ -50,7 +58,7 @@ pub trait Action: 'static {
 pub enum Target {
     /// The installation as a whole.
     System,
-    /// The caller's own user.
+    /// The caller's own user or service account.
     Own,
     /// The resource whose id stands at this place of the path.
     Path(ResourceType, &'static str),
@@ -131,11 +139,15 @@ async fn ask<A: Action>(
     req: &HttpRequest,
 ) -> Result<Permit<A>, Problem> {
     let actor = actor.ok_or_else(|| Problem::plain(Code::Unauthenticated))?;
+    if !A::BY_KEY && actor.key().is_some() {
+        let detail = "This takes a person who has logged in; no API key opens it.";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
     let origin = Origin::of(req);
     let not_found = || Problem::plain(Code::NotFound);
     let located = match A::TARGET {
         Target::System => Arc::new(Located::system()),
-        Target::Own => Arc::new(Located::user(actor.user_id())),
+        Target::Own => Arc::new(Located::principal(actor.principal())),
         Target::Path(kind, name) => {
             let target = ResourceRef::new(kind, path::id(req, name)?);
             resource::locate(state, target)
@@ -194,7 +206,7 @@ async fn demand<A: Action>(
     // Only who may read a tenant's resource learns that it is there.
     let kind = located.resource.kind;
     let is_known = match kind {
-        ResourceType::System | ResourceType::User => true,
+        ResourceType::System | ResourceType::User | ResourceType::ServiceAccount => true,
         _ => allows(&format!("{}:read", kind.as_str())).await?,
     };
     Err(Problem::plain(if is_known {

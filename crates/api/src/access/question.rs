@@ -26,10 +26,35 @@ pub async fn allows(
     permission: &str,
     located: &Located,
 ) -> Result<bool, Problem> {
+    allows_below(state, actor, origin, permission, located, None).await
+}
+
+/// Like [`allows`], about something of an application's that stands right below `located`.
+///
+/// # Errors
+///
+/// As [`allows`].
+pub async fn allows_below(
+    state: &AppState,
+    actor: &Actor,
+    origin: &Origin,
+    permission: &str,
+    located: &Located,
+    below: Option<Place>,
+) -> Result<bool, Problem> {
+    // What a key leaves out no rule gives back: neither those for everyone nor an operator's own.
+    if actor.key().is_some_and(|key| !key.covers(permission)) {
+        return Ok(false);
+    }
+    let mut resource = resource(located);
+    if let Some(place) = below {
+        resource.path.push(place);
+        resource = policy::Resource::at(resource.path);
+    }
     let input = Input {
         subject: self::actor(state, actor),
         action: policy::Action::new(permission),
-        resource: resource(located),
+        resource,
         grants: grants(&actor.subject, located),
         context: context(state, json!({ "ip": origin.ip })),
     };
@@ -68,7 +93,9 @@ pub fn subject(subject: &Subject) -> policy::Subject {
     }
 }
 
-/// The caller as policies see it: with what the session says of the proof of identity.
+/// The caller as policies see it: with what is known of the proof of identity.
+///
+/// Behind an API key stands a person who proved who they are when they made it, so that is its age.
 pub fn actor(state: &AppState, actor: &Actor) -> policy::Subject {
     let mut subject = subject(&actor.subject);
     if let Some(session) = actor.session() {
@@ -76,6 +103,13 @@ pub fn actor(state: &AppState, actor: &Actor) -> policy::Subject {
         let properties = &mut subject.properties;
         properties.insert("auth_age".to_owned(), auth_age.into());
         properties.insert("mfa".to_owned(), (session.amr.len() > 1).into());
+    }
+    if let Some(key) = actor.key() {
+        let auth_age = (state.clock.now() - key.created_at).num_seconds();
+        let properties = &mut subject.properties;
+        properties.insert("auth_age".to_owned(), auth_age.into());
+        properties.insert("mfa".to_owned(), false.into());
+        properties.insert("credential".to_owned(), "api_key".into());
     }
     subject
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::actor::{Principal, PrincipalType};
 use crate::{
     database::tx::{Scope, Tx},
     state::AppState,
@@ -29,6 +30,9 @@ pub enum ResourceType {
     /// A person's account; below the system.
     #[serde(skip)]
     User,
+    /// A program's account; below the system.
+    #[serde(skip)]
+    ServiceAccount,
 }
 
 impl ResourceType {
@@ -40,6 +44,7 @@ impl ResourceType {
             Self::Account => "account",
             Self::Project => "project",
             Self::User => "user",
+            Self::ServiceAccount => "service_account",
         }
     }
 }
@@ -54,6 +59,7 @@ impl FromStr for ResourceType {
             "account" => Ok(Self::Account),
             "project" => Ok(Self::Project),
             "user" => Ok(Self::User),
+            "service_account" => Ok(Self::ServiceAccount),
             _ => Err(()),
         }
     }
@@ -113,7 +119,16 @@ impl Located {
 
     /// A user. It stands right below the system, so nothing has to be looked up.
     pub fn user(id: Uuid) -> Self {
-        Self::below_system(ResourceRef::new(ResourceType::User, id))
+        Self::principal(Principal::user(id))
+    }
+
+    /// A user or a service account, which stand right below the system.
+    pub fn principal(principal: Principal) -> Self {
+        let kind = match principal.r#type {
+            PrincipalType::User => ResourceType::User,
+            PrincipalType::ServiceAccount => ResourceType::ServiceAccount,
+        };
+        Self::below_system(ResourceRef::new(kind, principal.id))
     }
 
     fn below_system(resource: ResourceRef) -> Self {
@@ -161,8 +176,13 @@ pub async fn locate(
         (_, None) => return Ok(None),
         (kind, Some(id)) => (kind, id),
     };
-    if kind == ResourceType::User {
-        return Ok(Some(Arc::new(Located::user(id))));
+    match kind {
+        ResourceType::User => return Ok(Some(Arc::new(Located::user(id)))),
+        ResourceType::ServiceAccount => {
+            let principal = Principal::service_account(id);
+            return Ok(Some(Arc::new(Located::principal(principal))));
+        }
+        _ => {}
     }
     state
         .cache

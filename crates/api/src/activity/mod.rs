@@ -38,3 +38,54 @@ pub async fn record(
         .await?;
     Ok(())
 }
+
+/// Like [`record`], for what somebody else did: where they sit is not the user's to know.
+pub async fn record_by_other(
+    txn: &impl ConnectionTrait,
+    clock: &dyn Clock,
+    origin: &Origin,
+    user_id: Uuid,
+    kind: &'static str,
+    details: Value,
+) -> Result<(), DbErr> {
+    let row = user_activity::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        user_id: Set(user_id),
+        session_id: Set(None),
+        kind: Set(kind.to_owned()),
+        ip: Set(None),
+        user_agent: Set(None),
+        request_id: Set(Some(origin.request_id.to_string())),
+        details: Set(details),
+        created_at: Set(clock.now()),
+    };
+    user_activity::Entity::insert(row)
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}
+
+/// Writes the same entry for each of several users, 3000 at most, none of whom did it.
+pub async fn record_all(
+    txn: &impl ConnectionTrait,
+    clock: &dyn Clock,
+    origin: &Origin,
+    user_ids: &[Uuid],
+    kind: &'static str,
+) -> Result<(), DbErr> {
+    let rows = user_ids.iter().map(|id| user_activity::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        user_id: Set(*id),
+        session_id: Set(None),
+        kind: Set(kind.to_owned()),
+        ip: Set(None),
+        user_agent: Set(None),
+        request_id: Set(Some(origin.request_id.to_string())),
+        details: Set(serde_json::json!({})),
+        created_at: Set(clock.now()),
+    });
+    user_activity::Entity::insert_many(rows)
+        .exec_without_returning(txn)
+        .await?;
+    Ok(())
+}

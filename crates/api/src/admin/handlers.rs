@@ -1,106 +1,65 @@
 //! HTTP in, HTTP out.
 
+mod one;
+
+pub use one::*;
+
 use actix_web::{
     HttpResponse,
     web::{Data, Json, Query},
 };
 
 use super::{
+    list,
     model::{
-        ApproveUser, AuditFilter, AuditView, ReadAudit, ReadUser, ReadUsers, RejectUser,
-        UpdateUser, UserFilter, WithReason,
+        AdminUserView, AuditFilter, AuditView, CreateUser, NewUser, Overview, ReadAudit,
+        ReadOverview, ReadUsers, UserFilter,
     },
-    service::{self, Step},
+    overview, people, service,
 };
 use crate::{
     access::permit::Permit,
-    http::{answer::single, body::OptionalBody, etag::IfMatch, page::Page},
+    http::{answer::created, body::Body, idempotency::IdempotencyKey, page::Page},
     problem::Problem,
     state::AppState,
-    users::{self, model::UserView},
 };
 
 /// Users, all or those that the filters pick.
 #[utoipa::path(get, path = "/api/admin/users", tag = "Administration", params(UserFilter),
-    responses((status = 200, body = Page<UserView>)))]
+    responses((status = 200, body = Page<AdminUserView>)))]
 pub async fn list_users(
-    _permit: Permit<ReadUsers>,
+    permit: Permit<ReadUsers>,
     state: Data<AppState>,
     filter: Query<UserFilter>,
-) -> Result<Json<Page<UserView>>, Problem> {
+) -> Result<Json<Page<AdminUserView>>, Problem> {
     let cut = filter.paging().cut()?;
-    let rows = service::users(&state, &filter, &cut).await?;
-    Ok(Json(cut.page(rows, |row| row.id, UserView::from)))
+    let rows = list::users(&state, &(&permit).into(), &filter, &cut).await?;
+    Ok(Json(cut.page(rows, |row| row.id, AdminUserView::from)))
 }
 
-/// One user.
-#[utoipa::path(get, path = "/api/admin/users/{user_id}", tag = "Administration",
-    params(("user_id" = uuid::Uuid, Path)), responses((status = 200, body = UserView)))]
-pub async fn read_user(
-    permit: Permit<ReadUser>,
+/// Makes a user, with a password that has to be changed or with a link in a mail to set one.
+#[utoipa::path(post, path = "/api/admin/users", tag = "Administration", request_body = NewUser,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255)),
+    responses((status = 201, body = AdminUserView)))]
+pub async fn create_user(
+    permit: Permit<CreateUser>,
     state: Data<AppState>,
+    key: IdempotencyKey,
+    body: Body<NewUser>,
 ) -> Result<HttpResponse, Problem> {
-    let user = users::service::read(&state, permit.id()).await?;
-    Ok(single(&UserView::from(user)))
+    let once = key.of(permit.principal(), body.hash);
+    let view = people::create(&state, &(&permit).into(), body.value, &once).await?;
+    Ok(created(format!("/api/admin/users/{}", view.user.id), &view))
 }
 
-/// Lets in a user who waits for approval.
-#[utoipa::path(put, path = "/api/admin/users/{user_id}/approve", tag = "Administration",
-    params(("user_id" = uuid::Uuid, Path)), responses((status = 200, body = UserView)))]
-pub async fn approve(
-    permit: Permit<ApproveUser>,
+/// Counts, and what happened on each of the last 30 days.
+#[utoipa::path(get, path = "/api/admin/overview", tag = "Administration",
+    responses((status = 200, body = Overview)))]
+pub async fn overview(
+    permit: Permit<ReadOverview>,
     state: Data<AppState>,
-    if_match: IfMatch,
-    body: OptionalBody<WithReason>,
-) -> Result<HttpResponse, Problem> {
-    take(&permit, &state, Step::Approve, &if_match, body).await
-}
-
-/// Turns away a user who waits for approval.
-#[utoipa::path(put, path = "/api/admin/users/{user_id}/reject", tag = "Administration",
-    params(("user_id" = uuid::Uuid, Path)), request_body = Option<WithReason>, responses((status = 200, body = UserView)))]
-pub async fn reject(
-    permit: Permit<RejectUser>,
-    state: Data<AppState>,
-    if_match: IfMatch,
-    body: OptionalBody<WithReason>,
-) -> Result<HttpResponse, Problem> {
-    take(&permit, &state, Step::Reject, &if_match, body).await
-}
-
-/// Closes a user's account and ends their sessions.
-#[utoipa::path(put, path = "/api/admin/users/{user_id}/disable", tag = "Administration",
-    params(("user_id" = uuid::Uuid, Path)), request_body = Option<WithReason>, responses((status = 200, body = UserView)))]
-pub async fn disable(
-    permit: Permit<UpdateUser>,
-    state: Data<AppState>,
-    if_match: IfMatch,
-    body: OptionalBody<WithReason>,
-) -> Result<HttpResponse, Problem> {
-    take(&permit, &state, Step::Disable, &if_match, body).await
-}
-
-/// Opens a closed account again, and forgets its wrong passwords.
-#[utoipa::path(put, path = "/api/admin/users/{user_id}/enable", tag = "Administration",
-    params(("user_id" = uuid::Uuid, Path)), responses((status = 200, body = UserView)))]
-pub async fn enable(
-    permit: Permit<UpdateUser>,
-    state: Data<AppState>,
-    if_match: IfMatch,
-    body: OptionalBody<WithReason>,
-) -> Result<HttpResponse, Problem> {
-    take(&permit, &state, Step::Enable, &if_match, body).await
-}
-
-async fn take<A>(
-    permit: &Permit<A>,
-    state: &AppState,
-    step: Step,
-    if_match: &IfMatch,
-    body: OptionalBody<WithReason>,
-) -> Result<HttpResponse, Problem> {
-    let user = service::take(state, permit, step, if_match, body.0.reason).await?;
-    Ok(single(&UserView::from(user)))
+) -> Result<Json<Overview>, Problem> {
+    Ok(Json(overview::overview(&state, &(&permit).into()).await?))
 }
 
 /// The audit log, all or what the filters pick.
@@ -113,5 +72,7 @@ pub async fn list_audit(
 ) -> Result<Json<Page<AuditView>>, Problem> {
     let cut = filter.paging().cut()?;
     let rows = service::audit_entries(&state, &filter, &cut).await?;
-    Ok(Json(cut.page(rows, |row| row.id, AuditView::from)))
+    let mut page = cut.page(rows, |row| row.id, AuditView::from);
+    service::add_seals(&state, &mut page.items).await?;
+    Ok(Json(page))
 }

@@ -1,7 +1,8 @@
 //! What administration looks like from outside.
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbErr;
+use sea_orm::{DbErr, FromQueryResult};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -12,10 +13,19 @@ use crate::{
         resource::ResourceType,
     },
     http::{
+        answer::Versioned,
+        idempotency::OnceError,
         page::{Limit, Order, Paging},
-        text::Reason,
+        patch::stated,
+        text::{DisplayName, Email, Locale, PictureUrl, Reason, Username},
     },
-    problem::{Code, Problem},
+    problem::{Code, Problem, constraint},
+    role_assignments::model::AssignmentError,
+    users::{
+        erasure::{ErasureError, LAST_ADMINISTRATOR},
+        metadata::Unfit,
+        model::{Metadata, UserError, UserView, given},
+    },
 };
 
 /// Listing users.
@@ -51,6 +61,27 @@ pub struct UpdateUser;
 impl Action for UpdateUser {
     const NAME: &'static str = "user:update";
     const TARGET: Target = Target::Path(ResourceType::User, "user_id");
+}
+
+/// Making a user.
+pub struct CreateUser;
+impl Action for CreateUser {
+    const NAME: &'static str = "user:create";
+    const TARGET: Target = Target::System;
+}
+
+/// Erasing a user.
+pub struct DeleteUser;
+impl Action for DeleteUser {
+    const NAME: &'static str = "user:delete";
+    const TARGET: Target = Target::Path(ResourceType::User, "user_id");
+}
+
+/// Reading the numbers.
+pub struct ReadOverview;
+impl Action for ReadOverview {
+    const NAME: &'static str = "user:read";
+    const TARGET: Target = Target::System;
 }
 
 /// Reading the audit log.
@@ -114,6 +145,11 @@ pub struct UserFilter {
     /// Start of the address, the username or the name on the screen.
     #[param(max_length = 100)]
     pub q: Option<String>,
+    /// Holds the role with this key now, on the system or on any other resource.
+    #[param(max_length = 63)]
+    pub role: Option<String>,
+    /// Has shown no sign of life since this time: no login, no request, no approval.
+    pub inactive_since: Option<DateTime<Utc>>,
 }
 
 impl UserFilter {
@@ -127,11 +163,11 @@ impl UserFilter {
     }
 }
 
-/// Body of `PUT /api/admin/users/{user_id}/reject` and `…/disable`; may be empty.
+/// Body of the steps; may be empty.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithReason {
-    /// Kept in the audit log.
+    /// Kept in the audit log; who is rejected reads it in the mail, too.
     pub reason: Option<Reason>,
 }
 
@@ -184,6 +220,10 @@ impl AuditFilter {
 pub struct AuditView {
     /// Its id.
     pub id: Uuid,
+    /// Its place in the chain; `null` for the second until it is sealed.
+    pub seq: Option<i64>,
+    /// Its hash in the chain, 64 hexadecimal digits.
+    pub hash: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
     /// `user`, `service_account`, `anonymous` or `program`.
@@ -212,6 +252,8 @@ impl From<entity::audit_log::Model> for AuditView {
     fn from(row: entity::audit_log::Model) -> Self {
         Self {
             id: row.id,
+            seq: None,
+            hash: None,
             at: row.at,
             actor_type: row.actor_type,
             actor_id: row.actor_id,
@@ -227,7 +269,166 @@ impl From<entity::audit_log::Model> for AuditView {
     }
 }
 
-/// Why a user's state was not changed.
+/// A user as administrators see them.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AdminUserView {
+    /// What they see themselves.
+    #[serde(flatten)]
+    pub user: UserView,
+    /// What policies see of them.
+    pub attributes: serde_json::Value,
+    /// Whether there is a password to log in with.
+    pub has_password: bool,
+    /// Whether the next login has to set a new one.
+    pub password_must_change: bool,
+    /// Whether this is an administrator who was made for emergencies.
+    pub break_glass: bool,
+    /// Who approved them.
+    pub approved_by: Option<Uuid>,
+    /// When they were approved.
+    pub approved_at: Option<DateTime<Utc>>,
+    /// When they last sent a request or refreshed a session, to about ten minutes.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// When their account was closed by "this was not me"; a new password opens it.
+    pub locked_down_at: Option<DateTime<Utc>>,
+    /// When they were told that their account will be closed for want of use.
+    pub dormancy_warned_at: Option<DateTime<Utc>>,
+}
+
+impl From<entity::user::Model> for AdminUserView {
+    fn from(user: entity::user::Model) -> Self {
+        Self {
+            attributes: user.attributes.clone(),
+            has_password: user.password_hash.is_some(),
+            password_must_change: user.password_must_change,
+            break_glass: user.break_glass,
+            approved_by: user.approved_by,
+            approved_at: user.approved_at,
+            last_seen_at: user.last_seen_at,
+            locked_down_at: user.locked_down_at,
+            dormancy_warned_at: user.dormancy_warned_at,
+            user: user.into(),
+        }
+    }
+}
+
+impl Versioned for AdminUserView {
+    fn version(&self) -> i64 {
+        self.user.version()
+    }
+}
+
+/// Body of `POST /api/admin/users`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Where mail reaches the person.
+    pub email: Email,
+    /// For logging in.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub username: Option<Username>,
+    /// What the person is called on the screen.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub display_name: Option<DisplayName>,
+    /// The language of their mails.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub locale: Option<Locale>,
+    /// What policies see of them: up to 16 KiB of JSON.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub attributes: Option<Metadata>,
+    /// What applications keep about them: up to 16 KiB of JSON.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub metadata: Option<Metadata>,
+    /// Good for one login, which has to set another one. Without it, the person gets a mail with
+    /// a link to set one.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(value_type = Option<String>, nullable = false, format = "password", max_length = 1024)]
+    pub password: Option<SecretString>,
+}
+
+/// Body of `PATCH /api/admin/users/{user_id}`: any subset; `null` clears what can be cleared.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// New address. It is not proven to be theirs; their sessions and open links end.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub email: Option<Email>,
+    /// New name on the screen.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<DisplayName>)]
+    pub display_name: Option<Option<DisplayName>>,
+    /// New username.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Username>)]
+    pub username: Option<Option<Username>>,
+    /// New picture.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<PictureUrl>)]
+    pub profile_picture_url: Option<Option<PictureUrl>>,
+    /// New language.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Locale>)]
+    pub locale: Option<Option<Locale>>,
+    /// Takes the place of all that policies saw of them.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub attributes: Option<Metadata>,
+    /// Takes the place of all that applications kept about them.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub metadata: Option<Metadata>,
+}
+
+/// The numbers of the console's first page.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Overview {
+    /// Users by status.
+    pub users: UserCounts,
+    /// Tenants.
+    pub organizations: i64,
+    /// Sessions that could be used now.
+    pub live_sessions: i64,
+    /// The last 30 days in UTC, today last.
+    pub days: Vec<Day>,
+}
+
+/// Users by status.
+#[derive(Debug, PartialEq, Eq, FromQueryResult, Serialize, ToSchema)]
+pub struct UserCounts {
+    /// All of them.
+    pub total: i64,
+    /// May log in.
+    pub active: i64,
+    /// Have to prove their address.
+    pub pending_verification: i64,
+    /// Wait for an administrator.
+    pub pending_approval: i64,
+    /// Were turned away.
+    pub rejected: i64,
+    /// Were closed.
+    pub disabled: i64,
+}
+
+/// What happened on one day.
+#[derive(Debug, PartialEq, Eq, FromQueryResult, Serialize, ToSchema)]
+pub struct Day {
+    /// Which day, in UTC.
+    pub date: chrono::NaiveDate,
+    /// Sessions that were opened.
+    pub logins: i64,
+    /// Logins that failed, also with names that nobody has.
+    pub failures: i64,
+    /// People who registered.
+    pub registrations: i64,
+}
+
+/// Why a user was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// No such user.
@@ -250,9 +451,44 @@ pub enum AdminError {
     /// It was changed in the meantime.
     #[error("changed in the meantime")]
     Stale,
+    /// Another user has this address.
+    #[error("the address is in use")]
+    EmailTaken,
+    /// The address is too long once it is normalized.
+    #[error("must have at most 254 characters")]
+    Address,
+    /// There is no such role for the system.
+    #[error("there is no role with this key for the system")]
+    UnknownRole,
+    /// The user was not erased, or lost no role, because somebody has to stay.
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
+    /// The metadata does not fit the schema.
+    #[error(transparent)]
+    Metadata(#[from] Unfit),
+    /// A rule of users was broken.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// A rule of role assignments was broken.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// The idempotency key stood in the way.
+    #[error(transparent)]
+    Once(#[from] OnceError),
     /// The database failed.
     #[error("database failure")]
-    Database(#[from] DbErr),
+    Database(#[source] DbErr),
+}
+
+impl From<DbErr> for AdminError {
+    fn from(error: DbErr) -> Self {
+        match constraint(&error) {
+            Some("users_email_key") => Self::EmailTaken,
+            Some("users_username_key") => UserError::UsernameTaken.into(),
+            Some(LAST_ADMINISTRATOR) => ErasureError::LastAdministrator.into(),
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl From<AdminError> for Problem {
@@ -266,6 +502,17 @@ impl From<AdminError> for Problem {
             ),
             AdminError::WrongState { .. } => Self::new(Code::Conflict, error),
             AdminError::Stale => Self::plain(Code::PreconditionFailed),
+            AdminError::EmailTaken => Self::plain(Code::EmailTaken),
+            AdminError::Address => Self::invalid("email", "invalid_value", error.to_string()),
+            AdminError::UnknownRole => Self::invalid("role", "unknown_role", error.to_string()),
+            AdminError::Erasure(error) => error.into(),
+            AdminError::Metadata(unfit) => unfit.into(),
+            AdminError::User(UserError::Password(fault)) => {
+                Self::invalid("password", fault.code(), fault.to_string())
+            }
+            AdminError::User(error) => error.into(),
+            AdminError::Assignment(error) => error.into(),
+            AdminError::Once(error) => error.into(),
             AdminError::Database(source) => source.into(),
         }
     }

@@ -109,7 +109,8 @@ impl<'a> Lookup<'a> {
 
     /// What is known of a principal, or nothing if there is no such principal.
     pub async fn subject(&mut self, principal: Principal) -> Result<Option<Arc<Subject>>, Problem> {
-        if principal == self.caller.principal() {
+        // With an API key the caller's grants are those that the key leaves: not all that they hold.
+        if principal == self.caller.principal() && self.caller.key().is_none() {
             return Ok(Some(Arc::clone(&self.caller.subject)));
         }
         if let Some(subject) = self.subjects.get(&principal) {
@@ -151,11 +152,13 @@ impl<'a> Lookup<'a> {
         let Some(id) = id.and_then(uuid) else {
             return Ok(None);
         };
-        if kind == ResourceType::User {
-            let user = self.subject(Principal::user(id)).await?;
-            return Ok(user.map(|_| Arc::new(Located::user(id))));
-        }
-        self.locate(ResourceRef::new(kind, id)).await
+        let principal = match kind {
+            ResourceType::User => Principal::user(id),
+            ResourceType::ServiceAccount => Principal::service_account(id),
+            _ => return self.locate(ResourceRef::new(kind, id)).await,
+        };
+        let known = self.subject(principal).await?;
+        Ok(known.map(|_| Arc::new(Located::principal(principal))))
     }
 
     /// One of our resources and its path, or nothing if it does not exist.

@@ -16,6 +16,7 @@ pub struct Evaluate;
 impl Action for Evaluate {
     const NAME: &'static str = "self:evaluate";
     const TARGET: Target = Target::Own;
+    const BY_KEY: bool = true;
 }
 
 /// A decision (`AuthZEN` 1.0).

@@ -28,7 +28,7 @@ const EVALUATE: &str = "authz:evaluate";
 const REFUSED: &str = "To ask about someone else, `authz:evaluate` is needed at the organization \
                        of the resource, or at the system where there is none.";
 /// What Gatepost alone says of a subject: whoever may ask could otherwise make it up.
-const RESERVED: [&str; 3] = ["status", "mfa", "auth_age"];
+const RESERVED: [&str; 4] = ["status", "mfa", "auth_age", "credential"];
 /// Items that are decided at once where the first ones may be all that is needed.
 const STEP: usize = 16;
 
@@ -247,7 +247,10 @@ impl<'a> Inquiry<'a> {
         own: bool,
     ) -> Prepared {
         let subject = match known {
-            Some(_) if own => question::actor(self.state, self.permit.actor()),
+            // A question is about its subject, not about the key that it was asked with.
+            Some(_) if own && self.permit.actor().session().is_some() => {
+                question::actor(self.state, self.permit.actor())
+            }
             Some(subject) => question::subject(subject),
             None => foreign(&question.subject),
         };
@@ -271,8 +274,7 @@ impl<'a> Inquiry<'a> {
 
     /// Whether a resource is neither the system nor the caller.
     fn is_foreign_ground(&self, base: &Located) -> bool {
-        let caller = ResourceRef::new(ResourceType::User, self.permit.actor().user_id());
-        base.resource != ResourceRef::SYSTEM && base.resource != caller
+        base.resource != ResourceRef::SYSTEM && base.resource != self.permit.resource()
     }
 }
 

@@ -3,7 +3,6 @@
 use anyhow::Context;
 
 use crate::{
-    audit::{self, Doer, Entry, Target},
     clock::Clock,
     config::{Config, SecretKey},
     crypto::{
@@ -12,6 +11,7 @@ use crate::{
     },
     database::pool,
     http::origin::Origin,
+    keys::service::{Signing, rotate_from_shell},
 };
 
 /// Makes the next key sign from now on. Tokens of the old one stay good until they expire.
@@ -41,18 +41,19 @@ pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
     let algorithm = config.tokens.algorithm.as_str().parse()?;
     let now = clock.now();
     let keys = SigningKeys::load_or_create(&db, &sealer, algorithm, rules, now).await?;
-    let before = keys.active_kid();
-    keys.rotate(&db, &sealer, now, config.sessions.access_ttl)
-        .await?;
-    let after = keys.active_kid();
-    let entry = Entry {
-        doer: Doer::Program,
-        action: "keys.rotated",
-        target: Target::global("signing_key", &after),
-        details: serde_json::json!({ "before": before }),
+    let signing = Signing {
+        db: &db,
+        sealer: &sealer,
+        keys: &keys,
+        clock,
+        access_ttl: config.sessions.access_ttl,
     };
-    audit::record(&db, clock, &Origin::program("keys rotate"), entry).await?;
-    println!("{after} signs from now on; {before} is accepted until its last token has expired.");
+    let rotation = rotate_from_shell(&signing, &Origin::program("keys rotate")).await?;
+    println!(
+        "{} signs from now on; {} is accepted until its last token has expired.",
+        rotation.active,
+        rotation.retired.as_deref().unwrap_or("no other key"),
+    );
     db.close().await?;
     Ok(())
 }

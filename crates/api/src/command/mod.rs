@@ -1,7 +1,11 @@
 //! The commands of the program, each one call away from a module that does the work.
 
+pub mod admin;
+pub mod audit;
 pub mod dev;
 pub mod health;
+pub mod import;
 pub mod keys;
 pub mod logging;
 pub mod serve;
+pub mod shell;

@@ -83,7 +83,12 @@ pub fn announce_admin(admin: &BreakGlass) -> anyhow::Result<()> {
 
 /// Reads the settings, or prints all faults and ends with status 78 (`EX_CONFIG`).
 pub fn settings_or_exit() -> Config {
-    match config::read_environment() {
+    settings_or_exit_with(&[])
+}
+
+/// The same for a command that does not serve: see [`config::read_environment_with`].
+pub fn settings_or_exit_with(stand_ins: &[(&str, &str)]) -> Config {
+    match config::read_environment_with(stand_ins) {
         Ok(reading) => {
             super::logging::start(&reading.config.log);
             for warning in &reading.warnings {

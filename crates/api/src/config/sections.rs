@@ -7,13 +7,15 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::metadata_schema::MetadataSchema;
 use super::reader::{Reader, read_secret_file};
 use super::report::Source;
 use super::secret_key::SecretKey;
 use super::settings::{
-    AdminConfig, Algorithm, Argon2Config, Environment, HttpConfig, LogConfig, LogFormat,
-    MailConfig, OrganizationCreation, PasswordConfig, PolicyConfig, RegistrationConfig,
-    RegistrationMode, SecretsConfig, SessionConfig, ThrottleConfig, TokenConfig,
+    AccountsConfig, AdminConfig, Algorithm, Argon2Config, DormancyConfig, Environment, HttpConfig,
+    LogConfig, LogFormat, MailConfig, MfaRequired, OrganizationCreation, PasswordConfig,
+    PolicyConfig, RegistrationConfig, RegistrationMode, SecretsConfig, SessionConfig,
+    ThrottleConfig, TokenConfig,
 };
 use super::{normalized_password, parse, smtp};
 
@@ -185,7 +187,18 @@ pub(super) fn admin(env: &mut Reader<'_>, min_length: usize) -> AdminConfig {
 }
 
 pub(super) fn registration(env: &mut Reader<'_>) -> RegistrationConfig {
+    const VERIFICATION: &str = "EMAIL_VERIFICATION";
+    let has_mail = env.is_set("SMTP_URL");
+    let choices = parse::choice(&[("required", true), ("off", false)]);
+    let email_verification = env.optional(VERIFICATION, choices).unwrap_or_else(|| {
+        if !env.is_set(VERIFICATION) {
+            let shown = if has_mail { "required" } else { "off" };
+            env.show(VERIFICATION, shown, Source::Default);
+        }
+        has_mail
+    });
     RegistrationConfig {
+        email_verification,
         mode: env.get(
             "REGISTRATION_MODE",
             parse::choice(&[
@@ -208,18 +221,40 @@ pub(super) fn registration(env: &mut Reader<'_>) -> RegistrationConfig {
     }
 }
 
+pub(super) fn mfa_required(env: &mut Reader<'_>, environment: Environment) -> MfaRequired {
+    let choices = parse::choice(&[
+        ("off", MfaRequired::Off),
+        ("admins", MfaRequired::Admins),
+        ("all", MfaRequired::All),
+    ]);
+    env.optional("MFA_REQUIRED", choices).unwrap_or_else(|| {
+        let (required, shown) = match environment {
+            Environment::Development => (MfaRequired::Off, "off"),
+            Environment::Production => (MfaRequired::Admins, "admins"),
+        };
+        if !env.is_set("MFA_REQUIRED") {
+            env.show("MFA_REQUIRED", shown, Source::Default);
+        }
+        required
+    })
+}
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
+fn time(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).expect("the bounds are far below what a TimeDelta holds")
+}
+
 pub(super) fn sessions(env: &mut Reader<'_>) -> SessionConfig {
-    const DAY: u64 = 86_400;
-    let mut time = |name, range| {
-        let duration: Duration = env.get(name, parse::duration(range));
-        TimeDelta::from_std(duration).expect("the bounds are far below what a TimeDelta holds")
-    };
+    let mut time = |name, range| time(env.get(name, parse::duration(range)));
     let sessions = SessionConfig {
         access_ttl: time("ACCESS_TOKEN_TTL", 30..=3600),
         idle_ttl: time("SESSION_IDLE_TTL", 60..=30 * DAY),
         max_ttl: time("SESSION_MAX_TTL", 60..=30 * DAY),
         remember_ttl: time("SESSION_REMEMBER_TTL", 60..=30 * DAY),
         reuse_grace: time("REFRESH_REUSE_GRACE", 0..=60),
+        trusted_device_ttl: time("TRUSTED_DEVICE_TTL", 60..=90 * DAY),
     };
     for (short, long, holds) in [
         (
@@ -263,6 +298,7 @@ pub(super) fn tokens(env: &mut Reader<'_>) -> TokenConfig {
                 Err("has to be printable ASCII without spaces".into())
             }
         }),
+        api_key_max_ttl: time(env.get("API_KEY_MAX_TTL", parse::duration(3600..=3660 * DAY))),
     }
 }
 
@@ -324,6 +360,24 @@ pub(super) fn policy(env: &mut Reader<'_>) -> PolicyConfig {
         env.warn("OPA_TOKEN", "is not used without OPA_URL");
     }
     policy
+}
+
+pub(super) fn accounts(env: &mut Reader<'_>) -> AccountsConfig {
+    let after = env.optional("DORMANT_AFTER_DAYS", parse::number(1..=3650));
+    let warn = env.get("DORMANT_WARN_DAYS", parse::number(0..=3649));
+    if after.is_some_and(|after| warn >= after) {
+        env.fault(
+            "DORMANT_WARN_DAYS",
+            &format!("is {warn}, which is not less than DORMANT_AFTER_DAYS"),
+        );
+    }
+    AccountsConfig {
+        dormancy: after.map(|after| DormancyConfig {
+            after: TimeDelta::days(after),
+            warn: TimeDelta::days(warn),
+        }),
+        metadata_schema: env.optional("USER_METADATA_SCHEMA", MetadataSchema::read),
+    }
 }
 
 pub(super) fn activity_retention_days(env: &mut Reader<'_>) -> u32 {

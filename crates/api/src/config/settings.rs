@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+use super::metadata_schema::MetadataSchema;
 use super::secret_key::SecretKey;
 use crate::database::url::DatabaseUrl;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Who may join.
     pub registration: RegistrationConfig,
+    /// `MFA_REQUIRED`
+    pub mfa_required: MfaRequired,
     /// What a password must be, and how it is hashed.
     pub password: PasswordConfig,
     /// How long sessions and their tokens live.
@@ -41,6 +44,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Who decides.
     pub policy: PolicyConfig,
+    /// What becomes of accounts, and what is kept in them.
+    pub accounts: AccountsConfig,
     /// `ACTIVITY_RETENTION_DAYS`: 1 to 36500 days.
     pub activity_retention_days: u32,
     /// What is logged, and how.
@@ -138,6 +143,8 @@ pub struct RegistrationConfig {
     pub mode: RegistrationMode,
     /// `REGISTRATION_ALLOWED_DOMAINS`: in lower case; empty means any.
     pub allowed_domains: Vec<String>,
+    /// `EMAIL_VERIFICATION`: whether who registers has to prove the address first.
+    pub email_verification: bool,
     /// `ORGANIZATION_CREATION`
     pub organization_creation: OrganizationCreation,
 }
@@ -155,6 +162,17 @@ pub enum RegistrationMode {
     Closed,
 }
 
+/// `MFA_REQUIRED`: who must have a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MfaRequired {
+    /// Nobody.
+    Off,
+    /// Holders of a role at the system.
+    Admins,
+    /// Everyone.
+    All,
+}
+
 /// `ORGANIZATION_CREATION`: who may make organizations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrganizationCreation {
@@ -162,6 +180,25 @@ pub enum OrganizationCreation {
     Admin,
     /// Every active user.
     Open,
+}
+
+/// What becomes of accounts, and what is kept in them.
+#[derive(Clone, Debug)]
+pub struct AccountsConfig {
+    /// `DORMANT_AFTER_DAYS`: none means that accounts are never closed for want of use.
+    pub dormancy: Option<DormancyConfig>,
+    /// `USER_METADATA_SCHEMA`: what `metadata` has to fit.
+    pub metadata_schema: Option<MetadataSchema>,
+}
+
+/// When accounts that nobody uses are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DormancyConfig {
+    /// `DORMANT_AFTER_DAYS`: 1 to 3650 days without a sign of life.
+    pub after: TimeDelta,
+    /// `DORMANT_WARN_DAYS`: the owner is told this long before; shorter than `after`, zero for not
+    /// at all.
+    pub warn: TimeDelta,
 }
 
 /// What a password must be, and how it is hashed.
@@ -201,6 +238,8 @@ pub struct SessionConfig {
     pub remember_ttl: TimeDelta,
     /// `REFRESH_REUSE_GRACE`: for this long a used refresh token answers with its successor.
     pub reuse_grace: TimeDelta,
+    /// `TRUSTED_DEVICE_TTL`: for this long a trusted device is not asked for a second factor.
+    pub trusted_device_ttl: TimeDelta,
 }
 
 /// How access tokens are signed.
@@ -210,6 +249,8 @@ pub struct TokenConfig {
     pub algorithm: Algorithm,
     /// `JWT_AUDIENCE`: the `aud` that is written and required.
     pub audience: String,
+    /// `API_KEY_MAX_TTL`: the longest life of an API key; an hour to 3660 days.
+    pub api_key_max_ttl: TimeDelta,
 }
 
 /// `JWT_ALGORITHM`: a signature algorithm for access tokens (RFC 7518, RFC 8037).

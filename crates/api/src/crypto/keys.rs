@@ -13,7 +13,7 @@ use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -142,6 +142,15 @@ pub enum KeysError {
     Crypto(&'static str),
 }
 
+/// What a rotation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The id of the key that signs from now on.
+    pub active: String,
+    /// The id of the key that signed until now, if there was one.
+    pub retired: Option<String>,
+}
+
 /// All keys in use. Clones share them.
 #[derive(Clone)]
 pub struct SigningKeys(Arc<Shared>);
@@ -205,24 +214,54 @@ impl SigningKeys {
         Ok(())
     }
 
-    /// The next key becomes active, the active one retires, and there is a new next one.
+    /// Whether the keys in the database, if there are any, were sealed by `sealer`.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn are_sealed_by(db: &DatabaseConnection, sealer: &Sealer) -> Result<bool, DbErr> {
+        let rows = store::read(db).await?;
+        Ok(rows.is_empty() || rows.iter().any(|row| row.opens(sealer)))
+    }
+
+    /// Keys that nobody else knows and that end with the process, for commands that sign nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Crypto`] if the cryptographic library fails.
+    pub fn of_nobody(rules: TokenRules) -> Result<Self, KeysError> {
+        let algorithm = Algorithm::EdDSA;
+        let (pair, _) = KeyPair::generate(algorithm)?;
+        let ring = Ring {
+            signer: Signer::new(pair),
+            public: HashMap::new(),
+        };
+        Ok(Self(Arc::new(Shared {
+            algorithm,
+            rules,
+            ring: ArcSwap::from_pointee(ring),
+            reading: Mutex::new(()),
+        })))
+    }
+
+    /// The next key becomes active, the active one retires, and there is a new next one. All of it
+    /// in the caller's transaction; after its commit, [`reload`](Self::reload).
     ///
     /// Retired keys are accepted for `access_ttl` (how long access tokens are good), the leeway
     /// and the time that other instances need to hear of it. Their private halves are destroyed.
     ///
     /// # Errors
     ///
-    /// [`KeysError`]; nothing has changed then, unless only the reading afterwards failed.
+    /// [`KeysError`]; the transaction has to be rolled back then.
     pub async fn rotate(
         &self,
-        db: &DatabaseConnection,
+        tx: &DatabaseTransaction,
         sealer: &Sealer,
         now: DateTime<Utc>,
         access_ttl: TimeDelta,
-    ) -> Result<(), KeysError> {
+    ) -> Result<Rotation, KeysError> {
         let expires_at = now + access_ttl + LEEWAY + HANDOVER;
-        store::rotate(db, sealer, self.0.algorithm, now, expires_at).await?;
-        self.reload(db, sealer).await
+        store::rotate(tx, sealer, self.0.algorithm, now, expires_at).await
     }
 
     /// Signs `claims` with the active key, as a compact JWS of type `at+jwt`.

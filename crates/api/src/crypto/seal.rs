@@ -130,6 +130,14 @@ impl Sealer {
         key_id(sealed) == Some(self.current.id)
     }
 
+    /// What everything begins with that is sealed under the current secret.
+    #[must_use]
+    pub fn header(&self) -> [u8; HEADER_LEN] {
+        let mut header = [VERSION; HEADER_LEN];
+        header[1..].copy_from_slice(&self.current.id);
+        header
+    }
+
     fn secrets(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.current).chain(self.previous.as_ref())
     }

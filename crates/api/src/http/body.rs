@@ -10,7 +10,7 @@ use actix_web::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::{StreamExt, future::LocalBoxFuture};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::problem::{Code, Problem};
@@ -84,6 +84,20 @@ impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
             };
             Ok(Self(value))
         })
+    }
+}
+
+/// The body of a request that needs none: empty, or an empty object.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl Nothing {
+    /// What [`Body::hash`] is for `request` with a body; `request` is method and path.
+    pub fn hash(request: &str) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, request.as_bytes()).as_ref());
+        hash
     }
 }
 
@@ -207,7 +221,7 @@ fn depth(value: &Value) -> usize {
 }
 
 /// PostgreSQL cannot hold NUL in text; nothing we take needs it.
-fn field_with_nul(value: &Value) -> Option<String> {
+pub fn field_with_nul(value: &Value) -> Option<String> {
     let within = |name: String, value: &Value| {
         field_with_nul(value).map(|rest| match rest.as_str() {
             "" => name,

@@ -82,6 +82,14 @@ impl From<OnceError> for Problem {
 }
 
 impl Once {
+    /// A request without a key, which happens each time.
+    pub const fn each_time() -> Self {
+        Self {
+            key: None,
+            request_hash: [0; 32],
+        }
+    }
+
     /// Claims the key; a request that came before gives its answer instead.
     ///
     /// A request that runs at the same time with the same key waits here for the first one's commit.

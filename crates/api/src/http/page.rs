@@ -67,6 +67,11 @@ impl NamedPaging {
 #[derive(Clone, Copy, Debug)]
 pub struct Limit(u64);
 
+impl Limit {
+    /// As many as a page can have.
+    pub const MOST: Self = Self(200);
+}
+
 impl Default for Limit {
     fn default() -> Self {
         Self(50)

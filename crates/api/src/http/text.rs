@@ -76,6 +76,13 @@ text_type! {
 }
 
 text_type! {
+    /// What something is for: up to 512 characters, or none.
+    #[schema(max_length = 512)]
+    Description,
+    |text| line(text, 0, 512)
+}
+
+text_type! {
     /// An address that mail can be sent to (RFC 5321, without display name, comments or
     /// address literals): up to 254 characters. Kept as written, compared normalized.
     #[schema(format = "email", max_length = 254)]
@@ -84,7 +91,8 @@ text_type! {
         let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
         let local = text.ends_with("@localhost");
         let options = if local { options.with_no_minimum_sub_domains() } else { options };
-        if text.len() > 254 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        // What it is compared by can be longer than what was written.
+        if text.len() > 254 || normalized(&text).chars().count() > 254 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err("is not an e-mail address".to_owned());
         }
         EmailAddress::parse_with_options(&text, options)

@@ -150,6 +150,33 @@ pub(super) async fn find_open(
         .await
 }
 
+/// The open invitation with this token, whoever it was sent to.
+pub(super) async fn find_by_token(
+    txn: &impl ConnectionTrait,
+    token: &Token,
+    now: DateTime<Utc>,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(open(now).add(Column::TokenHash.eq(token.hash().to_vec())))
+        .one(txn)
+        .await
+}
+
+/// Notes that a user's address was proven, if it was not before.
+pub(super) async fn prove_address(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    user::Entity::update_many()
+        .col_expr(user::Column::EmailVerifiedAt, Expr::value(now))
+        .filter(user::Column::Id.eq(user_id))
+        .filter(user::Column::EmailVerifiedAt.is_null())
+        .exec(txn)
+        .await?;
+    Ok(())
+}
+
 /// Marks the open invitation with this token as accepted. Single use is decided here.
 pub(super) async fn consume(
     txn: &impl ConnectionTrait,

@@ -1,7 +1,7 @@
 //! The use cases of invitations. Transactions begin and end here, but for [`redeem`].
 
 use chrono::TimeDelta;
-use entity::{role, user_role_assignment};
+use entity::{role, user, user_role_assignment};
 use sea_orm::DbErr;
 use serde_json::json;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::{
     audit::{self, Doer},
     crypto::token::{Token, TokenKind},
     database::tx::{Scope, Tx},
+    email,
     http::{
         idempotency::Once,
         origin::Origin,
@@ -32,6 +33,7 @@ use crate::{
     },
     roles::{self, revision::Revised},
     state::AppState,
+    users,
 };
 
 /// How long an invitation can be accepted.
@@ -109,7 +111,7 @@ pub async fn create(
         doer: permit.into(),
         action: "invitation.created",
         target: audit::Target::within(Some(permit.id()), "invitation", view.id),
-        details: json!({ "email": view.email, "role": role.key, "role_id": role.id, "resource": view.resource }),
+        details: json!({ "role": role.key, "role_id": role.id, "resource": view.resource }),
     };
     audit::record(&*tx, &*state.clock, permit.origin(), entry).await?;
     once.keep(&*tx, &view, now).await?;
@@ -125,22 +127,23 @@ async fn send(
     inviting: &Inviting<'_>,
     token: &Token,
 ) -> Result<(), InvitationError> {
-    let inviter = repo::user(&**tx, inviting.invited_by)
-        .await?
-        .and_then(|user| user.display_name.or(user.username));
+    let inviter = repo::user(&**tx, inviting.invited_by).await?;
+    // Who has an account reads their own language; others more likely that of who invites them.
+    let recipient = users::repo::find_by_login(&**tx, inviting.email).await?;
+    let locale = recipient
+        .and_then(|user| user.locale)
+        .or_else(|| inviter.as_ref().and_then(|user| user.locale.clone()));
+    let inviter = inviter.and_then(|user| user.display_name.or(user.username));
     let organization = repo::organization_name(&**tx, inviting.organization_id).await?;
     let message = Message::Invitation {
         inviter: inviter.unwrap_or_else(|| "An administrator".to_owned()),
         organization: organization.ok_or(InvitationError::NotFound)?,
         role: inviting.role.name.clone(),
-        link: format!(
-            "{}/console/invitation?token={}",
-            state.public_url,
-            token.expose()
-        ),
+        link: email::service::link(state, "invitation", token),
         expires_at: inviting.expires_at,
     };
-    let mail = Mail::new(inviting.email, None, message).map_err(|_| InvitationError::Address)?;
+    let mail = Mail::new(inviting.email, locale.as_deref(), message)
+        .map_err(|_| InvitationError::Address)?;
     mail::enqueue(&**tx, &state.sealer, &mail, state.clock.now()).await?;
     Ok(())
 }
@@ -164,7 +167,7 @@ pub async fn revoke(
             doer: permit.into(),
             action: "invitation.revoked",
             target: audit::Target::within(Some(permit.id()), "invitation", id),
-            details: json!({ "email": row.email }),
+            details: json!({}),
         };
         audit::record(&*tx, &*state.clock, permit.origin(), entry).await?;
     }
@@ -217,6 +220,68 @@ pub async fn is_open(state: &AppState, token: &str, email: &str) -> Result<bool,
     let found = repo::find_open(&*tx, &token, &normalized(email), state.clock.now()).await?;
     tx.commit().await?;
     Ok(found.is_some())
+}
+
+/// What an invitation says to those who hold its token.
+pub struct Offer {
+    /// The organization's name.
+    pub organization: String,
+    /// The role's name.
+    pub role: String,
+    /// The address that it was sent to.
+    pub email: String,
+    /// The user with that address, but none who waits and has not proven it.
+    pub user: Option<user::Model>,
+}
+
+/// Reads an open invitation.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn offer(state: &AppState, token: &str) -> Result<Option<Offer>, DbErr> {
+    let Some(token) = Token::parse(TokenKind::Invitation, token) else {
+        return Ok(None);
+    };
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let Some(row) = repo::find_by_token(&*tx, &token, state.clock.now()).await? else {
+        return Ok(None);
+    };
+    let role = roles::service::by_id(&*tx, row.role_id).await?;
+    let organization = repo::organization_name(&*tx, row.organization_id).await?;
+    let user = users::repo::find_by_login(&*tx, &row.email).await?;
+    tx.commit().await?;
+    Ok(Some(Offer {
+        organization: organization.unwrap_or_default(),
+        role: role.name,
+        email: row.email,
+        // As registration with an invitation sees it: who waits and has proven nothing makes way.
+        user: user.filter(|user| {
+            user.email_verified_at.is_some() || !user.status.starts_with("pending_")
+        }),
+    }))
+}
+
+/// Accepts an invitation for the user whom it was sent to, by the mail alone: only who reads the
+/// mail of the address has the token, and all it can do is give this user a role.
+///
+/// # Errors
+///
+/// As [`accept`]; [`InvitationError::NotFound`] also if the user may not log in.
+pub async fn accept_by_mail(
+    state: &AppState,
+    origin: &Origin,
+    token: &str,
+) -> Result<(), InvitationError> {
+    let offer = offer(state, token).await?;
+    let user = offer
+        .and_then(|offer| offer.user)
+        .filter(|user| users::gate::admit(user).is_ok())
+        .ok_or(InvitationError::NotFound)?;
+    let mut tx = Tx::begin(state, &Scope::System).await?;
+    redeem(&mut tx, state, origin, token, user.id, &user.email).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Gives a user who has just been made the role that they were invited to.
@@ -276,6 +341,8 @@ async fn take(
             AssignmentError::Lacking(_) => InvitationError::InviterLacks,
             other => other.into(),
         })?;
+    // The token came by mail, so the address is theirs.
+    repo::prove_address(&**tx, joining.id, now).await?;
     let entry = audit::Entry {
         doer: joining.doer,
         action: "invitation.accepted",

@@ -3,8 +3,10 @@
 use actix_web::{HttpResponse, web::Data};
 
 use super::{
+    change,
+    grant::Outcome,
     model::{ChangePassword, Login, LoginAnswer},
-    service::{self, Outcome},
+    service,
 };
 use crate::{
     http::{body::Body, origin::Origin},
@@ -33,11 +35,12 @@ pub async fn change_password(
     body: Body<ChangePassword>,
 ) -> Result<HttpResponse, Problem> {
     Ok(answer(
-        service::change_password(&state, &origin, body.value).await?,
+        change::change_password(&state, &origin, body.value).await?,
     ))
 }
 
-fn answer(outcome: Outcome) -> HttpResponse {
+/// The answer to any step of a login.
+pub(crate) fn answer(outcome: Outcome) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some((token, lifetime)) = &outcome.cookie {
         response.cookie(cookie::set(token, *lifetime));

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     crypto::password::HashingError,
+    mfa::model::{MfaError, Pending},
     problem::{Code, Problem},
     sessions::model::{SessionError, TokenAnswer},
     users::{gate::Refusal, model::UserError},
@@ -22,6 +23,9 @@ pub struct Login {
     /// The password.
     #[schema(value_type = String, format = "password", max_length = 1024)]
     pub password: SecretString,
+    /// Of a device that is trusted: takes the place of the second factor.
+    #[schema(max_length = 200)]
+    pub device_token: Option<String>,
     /// Keep the session for `SESSION_REMEMBER_TTL`.
     #[serde(default)]
     pub remember: bool,
@@ -50,6 +54,8 @@ pub enum LoginAnswer {
     Authenticated(Box<TokenAnswer>),
     /// A session only after the password was changed.
     PasswordChangeRequired(PasswordChangeRequired),
+    /// A session only after a second factor was proven, or enrolled.
+    Pending(Pending),
 }
 
 /// The password is right but has to be changed first.
@@ -86,6 +92,9 @@ pub enum LoginError {
     /// The new password breaks a rule, or the like.
     #[error(transparent)]
     User(#[from] UserError),
+    /// The second factor.
+    #[error(transparent)]
+    Mfa(#[from] MfaError),
     /// The session could not be opened.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -108,6 +117,7 @@ impl From<LoginError> for Problem {
             }
             LoginError::Busy => Self::busy(),
             LoginError::User(error) => error.into(),
+            LoginError::Mfa(error) => error.into(),
             LoginError::Session(error) => error.into(),
             LoginError::Hashing(error) => error.into(),
             LoginError::Database(source) => source.into(),

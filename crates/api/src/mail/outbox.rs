@@ -90,10 +90,21 @@ struct Due {
     attempts: i32,
 }
 
+#[derive(Clone, Copy)]
 enum Outcome {
     Sent,
     Postponed,
     GivenUp,
+}
+
+impl Outcome {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Postponed => "postponed",
+            Self::GivenUp => "given_up",
+        }
+    }
 }
 
 impl Outbox {
@@ -177,6 +188,7 @@ impl Outbox {
                 Outcome::Postponed => delivery.postponed += 1,
                 Outcome::GivenUp => delivery.given_up += 1,
             }
+            metrics::counter!("gatepost_mails_total", "outcome" => outcome.name()).increment(1);
         }
         Ok(delivery)
     }

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use uuid::Uuid;
 
-use super::message::{Mail, Rendered};
+use super::{message::Mail, render::Rendered};
 
 /// For one command and its answer.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,7 +137,7 @@ impl Mailer {
         mail: &Mail,
         now: DateTime<Utc>,
     ) -> Result<(), SendFault> {
-        let rendered = mail.message().render(&self.service);
+        let rendered = mail.render(&self.service);
         match &self.transport {
             Transport::Smtp(smtp) => {
                 let envelope = self.envelope(id, mail, rendered, now)?;

@@ -296,7 +296,7 @@ mod tests {
                 .pointer("/gatepost/catalog/roles/0/id")
                 .is_some()
         );
-        assert_eq!(bundle.builtin_roles().len(), 10);
+        assert_eq!(bundle.builtin_roles().len(), 11);
     }
 
     #[test]

@@ -127,6 +127,18 @@ impl Catalog {
         Ok(())
     }
 
+    /// Whether some question can be about this permission, or about one that the pattern stands
+    /// for. What applications ask about is theirs to name.
+    pub fn knows(&self, permission: &str) -> bool {
+        match permission.split_once(':') {
+            None | Some(("*", _) | (_, "*")) => true,
+            Some((kind, verb)) => self
+                .permissions
+                .get(kind)
+                .is_none_or(|verbs| kind == "resource" || verbs.iter().any(|known| known == verb)),
+        }
+    }
+
     /// The role of this key that is given on resources of this type.
     pub fn role(&self, key: &str, level: &str) -> Option<&BuiltinRole> {
         self.roles
@@ -184,6 +196,45 @@ pub fn covers(held: &[String], wanted: &str) -> bool {
             && (has("resource:*") || has(&format!("resource:{verb}")))
     };
     of_type || of_verb || of_resources()
+}
+
+/// What is both in `held` and in `allowed`: whoever holds the result somewhere may do there
+/// exactly what both permissions lists cover.
+///
+/// A pattern stands for types times verbs, so two patterns have one pattern in common, or nothing.
+pub fn common(held: &[String], allowed: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = held
+        .iter()
+        .flat_map(|one| allowed.iter().filter_map(|other| meet(one, other)))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn meet(one: &str, other: &str) -> Option<String> {
+    let (one_kind, one_verb) = split(one);
+    let (other_kind, other_verb) = split(other);
+    let kind = match (one_kind, other_kind) {
+        ("*", kind) | (kind, "*") => kind,
+        (one, other) if one == other => one,
+        // A type of an application's falls under `resource`.
+        ("resource", kind) | (kind, "resource") if !TYPES.contains(&kind) => kind,
+        _ => return None,
+    };
+    let verb = match (one_verb, other_verb) {
+        ("*", verb) | (verb, "*") => verb,
+        (one, other) if one == other => one,
+        _ => return None,
+    };
+    Some(match (kind, verb) {
+        ("*", "*") => "*".to_owned(),
+        (kind, verb) => format!("{kind}:{verb}"),
+    })
+}
+
+fn split(pattern: &str) -> (&str, &str) {
+    pattern.split_once(':').unwrap_or((pattern, "*"))
 }
 
 #[cfg(test)]
@@ -342,6 +393,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_common_covers_exactly_what_both_cover(
+            held in prop::collection::vec(pattern(), 0..4),
+            allowed in prop::collection::vec(pattern(), 0..4),
+            kind in select(vec!["project", "account", "resource", "document", "user"]),
+            verb in select(vec!["read", "update", "share"]),
+        ) {
+            let asked = format!("{kind}:{verb}");
+            let both = covers(&held, &asked) && covers(&allowed, &asked);
+            let common = common(&held, &allowed);
+            prop_assert_eq!(covers(&common, &asked), both, "{:?} {}", common, asked);
+        }
+
         #[test]
         fn who_holds_a_pattern_holds_all_that_the_pattern_covers(
             held in prop::collection::vec(pattern(), 0..4),

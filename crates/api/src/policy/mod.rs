@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     bundle::{Bundle, BundleFault},
-    catalog::{BuiltinRole, Catalog, CatalogFault, TYPES, covers, is_permission},
+    catalog::{BuiltinRole, Catalog, CatalogFault, TYPES, common, covers, is_permission},
     embedded::Embedded,
     input::{Action, Context, Grant, Input, Place, Resource, Subject},
     remote::{Remote, RemoteFault, RemoteOptions},

@@ -117,14 +117,19 @@ async fn insert(state: &AppState, email: &str, hash: String) -> Result<bool, DbE
         doer: Doer::Program,
         action: "user.break_glass_created",
         target: Target::global("user", id),
-        details: json!({ "email": email }),
+        details: json!({}),
     };
     audit::record(&*tx, &*state.clock, &Origin::program("start"), entry).await?;
     tx.commit().await?;
     Ok(true)
 }
 
-fn random_password() -> anyhow::Result<SecretString> {
+/// A password that is made here, of 120 random bits.
+///
+/// # Errors
+///
+/// The system has no random numbers.
+pub fn random_password() -> anyhow::Result<SecretString> {
     let mut bytes = [0; LENGTH];
     rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
     let text: String = bytes

@@ -7,7 +7,7 @@ use super::{
     service,
 };
 use crate::{
-    http::{body::Body, origin::Origin},
+    http::{body::Body, origin::Origin, pace},
     problem::Problem,
     state::AppState,
 };
@@ -20,6 +20,6 @@ pub async fn register(
     origin: Origin,
     body: Body<Register>,
 ) -> Result<HttpResponse, Problem> {
-    let status = service::register(&state, &origin, body.value).await?;
+    let status = pace::even(service::register(&state, &origin, body.value)).await?;
     Ok(HttpResponse::Accepted().json(Registered { status }))
 }

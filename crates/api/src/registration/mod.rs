@@ -3,4 +3,5 @@
 pub mod break_glass;
 pub mod handlers;
 pub mod model;
+pub mod pending;
 pub mod service;

@@ -32,8 +32,8 @@ pub struct Register {
 /// What became of a registration; the same whether or not the address was known before.
 #[derive(Serialize, ToSchema)]
 pub struct Registered {
-    /// `pending_approval` or `active`.
-    #[schema(example = "pending_approval")]
+    /// `pending_verification`, `pending_approval` or `active`.
+    #[schema(example = "pending_verification")]
     pub status: &'static str,
 }
 

@@ -2,26 +2,35 @@
 
 use chrono::{DateTime, Utc};
 use entity::user;
-use sea_orm::{ActiveValue::Set, EntityTrait, sea_query::OnConflict};
+use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, sea_query::OnConflict};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::model::{Register, RegistrationError};
+use super::{
+    model::{Register, RegistrationError},
+    pending,
+};
 use crate::{
     activity,
     audit::{self, Doer, Entry, Target},
     config::RegistrationMode,
     database::tx::{Scope, Tx},
+    email,
     http::{origin::Origin, text::normalized},
     invitations,
     login::throttle::{self, Key},
-    mail::{self, Mail, Message},
+    mail::{
+        self, Message,
+        limit::{self, Limited},
+    },
     state::AppState,
-    users,
+    users::{self, repo},
 };
 
 /// Registers a user. Who registers does not learn whether the address was known:
 /// answer and work are the same, and the owner of a known address gets a mail.
+///
+/// Somebody who registered with the same address and never proved it makes way.
 ///
 /// A taken username is dropped where telling would show that it exists; the user
 /// chooses another one after the first login.
@@ -34,20 +43,7 @@ pub async fn register(
     origin: &Origin,
     new: Register,
 ) -> Result<&'static str, RegistrationError> {
-    let config = &state.config.registration;
-    if config.mode == RegistrationMode::Closed || !domain_is_allowed(state, &new.email) {
-        return Err(RegistrationError::Closed);
-    }
-    let invited = match (&new.invitation_token, config.mode) {
-        (Some(token), _) => {
-            if !invitations::service::is_open(state, token, &new.email).await? {
-                return Err(RegistrationError::InvitationRequired);
-            }
-            true
-        }
-        (None, RegistrationMode::Invitation) => return Err(RegistrationError::InvitationRequired),
-        (None, _) => false,
-    };
+    let invited = admit(state, &new).await?;
     let _slot = state
         .login_slots
         .try_acquire()
@@ -64,54 +60,78 @@ pub async fn register(
         .hash(&password)
         .await
         .map_err(users::model::UserError::from)?;
-    let status = if invited || config.mode == RegistrationMode::Open {
-        "active"
-    } else {
-        "pending_approval"
+    let config = &state.config.registration;
+    let status = match config.mode {
+        _ if invited => "active",
+        _ if config.email_verification => "pending_verification",
+        RegistrationMode::Open => "active",
+        _ => "pending_approval",
     };
-    let now = state.clock.now();
     // A user who was invited shows with the token that the address is theirs.
-    let mut row = row(&new, hash, status, invited, now);
-    let mut tx = Tx::begin(state, &Scope::System).await?;
-    let mut inserted = insert(&tx, row.clone()).await?;
-    let is_known = user::Entity::find()
-        .filter_by_email(&normalized(&new.email))
-        .one(&*tx)
-        .await?
-        .filter(|_| !inserted);
-    if !inserted && is_known.is_none() {
-        if invited {
-            return Err(RegistrationError::UsernameTaken);
-        }
-        row.username = Set(None);
-        row.username_normalized = Set(None);
-        inserted = insert(&tx, row.clone()).await?;
+    let row = row(&new, hash, status, invited, state.clock.now());
+    write(state, origin, &new, row, status, invited).await?;
+    Ok(status)
+}
+
+/// Whether `new` may register: by an invitation, or because anybody may.
+async fn admit(state: &AppState, new: &Register) -> Result<bool, RegistrationError> {
+    let mode = state.config.registration.mode;
+    if mode == RegistrationMode::Closed || !domain_is_allowed(state, &new.email) {
+        return Err(RegistrationError::Closed);
     }
-    let id = row.id.unwrap();
-    if inserted {
+    let Some(token) = &new.invitation_token else {
+        return if mode == RegistrationMode::Invitation {
+            Err(RegistrationError::InvitationRequired)
+        } else {
+            Ok(false)
+        };
+    };
+    if invitations::service::is_open(state, token, &new.email).await? {
+        Ok(true)
+    } else {
+        Err(RegistrationError::InvitationRequired)
+    }
+}
+
+/// Writes the user, or the mail to the one who has the address, in one transaction.
+async fn write(
+    state: &AppState,
+    origin: &Origin,
+    new: &Register,
+    row: user::ActiveModel,
+    status: &'static str,
+    invited: bool,
+) -> Result<(), RegistrationError> {
+    let address = normalized(&new.email);
+    let mut tx = Tx::begin(state, &Scope::System).await?;
+    pending::queue(&tx, &address).await?;
+    let limited = Limited::Verification(&address);
+    let may_mail = limit::admit(&*tx, limited, state.clock.now()).await?;
+    if !may_mail && status == "pending_verification" {
+        // Without a mail nobody could prove the address; what is under way stays as it is.
+        tx.commit().await?;
+        return Ok(());
+    }
+    pending::replace(&tx, state, origin, &address, invited).await?;
+    if let Some(owner) = repo::find_by_login(&*tx, &new.email).await? {
+        if may_mail {
+            tell_owner(&tx, state, &owner).await?;
+        }
+    } else {
+        let id = insert(&tx, row, invited).await?;
         note(&tx, state, origin, id, status).await?;
+        if status == "pending_verification" {
+            email::service::send_verification(&tx, state, id, &new.email, None).await?;
+        }
         if let Some(token) = &new.invitation_token {
             invitations::service::redeem(&mut tx, state, origin, token, id, &new.email)
                 .await
                 .map_err(|_| RegistrationError::InvitationRequired)?;
         }
-    } else if let Some(owner) = is_known {
-        tell_owner(&tx, state, &owner, now).await?;
     }
     tx.commit().await?;
     state.mail.wake();
-    Ok(status)
-}
-
-trait ByEmail {
-    fn filter_by_email(self, normalized: &str) -> Self;
-}
-
-impl ByEmail for sea_orm::Select<user::Entity> {
-    fn filter_by_email(self, normalized: &str) -> Self {
-        use sea_orm::{ColumnTrait, QueryFilter};
-        self.filter(user::Column::EmailNormalized.eq(normalized))
-    }
+    Ok(())
 }
 
 fn row(
@@ -141,8 +161,30 @@ fn row(
     }
 }
 
+/// Inserts a user whose address is free; gives their id.
+async fn insert(
+    tx: &Tx<'_>,
+    mut row: user::ActiveModel,
+    invited: bool,
+) -> Result<Uuid, RegistrationError> {
+    let id = *row.id.as_ref();
+    if try_insert(tx, row.clone()).await? {
+        return Ok(id);
+    }
+    if invited {
+        return Err(RegistrationError::UsernameTaken);
+    }
+    row.username = Set(None);
+    row.username_normalized = Set(None);
+    if try_insert(tx, row).await? {
+        return Ok(id);
+    }
+    // The address was taken by other ways than registration, between the look and now.
+    Err(DbErr::RecordNotInserted.into())
+}
+
 /// `false` if the address or the username is taken; the transaction lives on.
-async fn insert(tx: &Tx<'_>, row: user::ActiveModel) -> Result<bool, RegistrationError> {
+async fn try_insert(tx: &Tx<'_>, row: user::ActiveModel) -> Result<bool, DbErr> {
     let inserted = user::Entity::insert(row)
         .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(&**tx)
@@ -182,19 +224,15 @@ async fn tell_owner(
     tx: &Tx<'_>,
     state: &AppState,
     owner: &user::Model,
-    now: DateTime<Utc>,
 ) -> Result<(), RegistrationError> {
-    let message = Message::RegistrationAttempt {
-        link: state.public_url.to_string(),
-    };
-    // The break-glass administrator's address need not be one that mail reaches.
-    if let Ok(mail) = Mail::new(&owner.email, owner.locale.as_deref(), message) {
-        mail::enqueue(&**tx, &state.sealer, &mail, now).await?;
-    }
+    let link = state.public_url.to_string();
+    let message = Message::RegistrationAttempt { link };
+    mail::notify(tx, state, &owner.email, owner.locale.as_deref(), message).await?;
     Ok(())
 }
 
-fn domain_is_allowed(state: &AppState, email: &str) -> bool {
+/// Whether `REGISTRATION_ALLOWED_DOMAINS` lets an address in.
+pub fn domain_is_allowed(state: &AppState, email: &str) -> bool {
     let allowed = &state.config.registration.allowed_domains;
     let domain = email.rsplit('@').next().map(normalized).unwrap_or_default();
     allowed.is_empty() || allowed.contains(&domain)

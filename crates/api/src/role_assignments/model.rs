@@ -20,7 +20,8 @@ use crate::{
         patch::stated,
         text::Reason,
     },
-    problem::{Code, Problem},
+    problem::{Code, Problem, constraint},
+    users::erasure::LAST_ADMINISTRATOR,
 };
 
 /// Action `role:read`, wherever the caller holds it.
@@ -290,6 +291,9 @@ pub enum AssignmentError {
     /// The organization would be left without an owner.
     #[error("the last owner stays")]
     LastOwner,
+    /// The system would be left without an administrator.
+    #[error("the last administrator of the system stays")]
+    LastAdministrator,
     /// `If-Match` does not fit.
     #[error("the assignment is another one than the client has seen")]
     Changed,
@@ -301,7 +305,16 @@ pub enum AssignmentError {
     Once(#[from] OnceError),
     /// The database failed.
     #[error("database failure")]
-    Database(#[from] DbErr),
+    Database(#[source] DbErr),
+}
+
+impl From<DbErr> for AssignmentError {
+    fn from(error: DbErr) -> Self {
+        match constraint(&error) {
+            Some(LAST_ADMINISTRATOR) => Self::LastAdministrator,
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl From<AssignmentError> for Problem {
@@ -316,6 +329,7 @@ impl From<AssignmentError> for Problem {
             AssignmentError::Lacking(_) => return Self::new(Code::Forbidden, error),
             AssignmentError::AlreadyAssigned => return Self::plain(Code::AlreadyAssigned),
             AssignmentError::LastOwner => return Self::plain(Code::LastOwner),
+            AssignmentError::LastAdministrator => return Self::plain(Code::LastAdministrator),
             AssignmentError::Changed => return Self::plain(Code::PreconditionFailed),
             AssignmentError::Refused(problem) => return problem,
             AssignmentError::Once(source) => return source.into(),

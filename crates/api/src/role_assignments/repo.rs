@@ -146,7 +146,7 @@ struct Carried {
     permissions: Vec<String>,
 }
 
-/// Every permission that a user who may act holds on `resource` at `now`, from there up to the system.
+/// Every permission that a user or service account who may act holds on `resource` at `now`, from there up to the system.
 pub(super) async fn permissions_of(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
@@ -156,8 +156,10 @@ pub(super) async fn permissions_of(
 ) -> Result<Vec<String>, DbErr> {
     let sql = "SELECT r.permissions FROM user_role_assignments a \
          JOIN roles r ON r.id = a.role_id \
-         JOIN users u ON u.id = a.user_id AND u.status = 'active' \
-         WHERE a.user_id = $1 AND (a.expires_at IS NULL OR a.expires_at > $2) \
+         LEFT JOIN users u ON u.id = a.user_id \
+         LEFT JOIN service_accounts s ON s.id = a.service_account_id \
+         WHERE (a.user_id = $1 OR a.service_account_id = $1) \
+           AND 'active' IN (u.status, s.status) AND (a.expires_at IS NULL OR a.expires_at > $2) \
            AND (a.resource_type = 'system' \
              OR (a.resource_type = 'organization' AND a.resource_id = $3) \
              OR (a.resource_type = $4 AND a.resource_id = $5) \

@@ -92,9 +92,18 @@ pub async fn list_own(
     permit: &Permit<ReadOwn>,
     cut: &Cut<EffectiveRole>,
 ) -> Result<Page<EffectiveRole>, AssignmentError> {
+    held_by(state, permit.id(), cut).await
+}
+
+/// The roles that a user holds now. Whether that may be told is the caller's to know.
+pub(crate) async fn held_by(
+    state: &AppState,
+    user_id: Uuid,
+    cut: &Cut<EffectiveRole>,
+) -> Result<Page<EffectiveRole>, AssignmentError> {
     // What one holds tells the names of what is above it, whatever one may read there.
     let tx = Tx::begin(state, &Scope::System).await?;
-    let rows = repo::held_by(&*tx, permit.id(), state.clock.now(), cut).await?;
+    let rows = repo::held_by(&*tx, user_id, state.clock.now(), cut).await?;
     tx.commit().await?;
     let roles = rows
         .into_iter()
@@ -293,12 +302,16 @@ pub(crate) async fn give(
     Ok(row)
 }
 
-/// An assignment that was made or removed.
-struct Written<'a> {
-    row: &'a user_role_assignment::Model,
-    role: &'a role::Model,
-    principal: Principal,
-    resource: ResourceRef,
+/// An assignment that was made, or is removed.
+pub(crate) struct Written<'a> {
+    /// What is written.
+    pub(crate) row: &'a user_role_assignment::Model,
+    /// Its role.
+    pub(crate) role: &'a role::Model,
+    /// Who holds it.
+    pub(crate) principal: Principal,
+    /// Where.
+    pub(crate) resource: ResourceRef,
 }
 
 /// Tells it to the user concerned and to the audit log.
@@ -358,22 +371,39 @@ pub async fn delete(
         .check(crate::http::answer::Versioned::version(&view))
         .map_err(|_| AssignmentError::Changed)?;
     let mut tx = Tx::begin(state, &permit.scope()).await?;
-    if !repo::delete(&*tx, id).await? {
-        return Err(AssignmentError::NotFound);
-    }
     let written = Written {
         row: &row,
         role: &role,
         principal: view.principal,
         resource: permit.resource(),
     };
-    let names = ("role_removed", "role.removed");
-    note(state, &tx, permit.into(), permit.origin(), names, &written).await?;
-    tx.changed(Change::Grants(view.principal));
-    keep_last_owner(&tx).await?;
+    withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
     let revised = Revised::read(&*tx, ()).await?;
     tx.commit().await?;
     Ok(revised)
+}
+
+/// Removes an assignment and writes what goes with it. Whether it may be removed is the caller's
+/// to know.
+///
+/// # Errors
+///
+/// [`AssignmentError::LastOwner`] and [`AssignmentError::LastAdministrator`] if somebody has to
+/// stay, [`AssignmentError::NotFound`] if it is gone.
+pub(crate) async fn withdraw(
+    state: &AppState,
+    tx: &mut Tx<'_>,
+    doer: Doer,
+    origin: &Origin,
+    written: &Written<'_>,
+) -> Result<(), AssignmentError> {
+    if !repo::delete(&**tx, written.row.id).await? {
+        return Err(AssignmentError::NotFound);
+    }
+    let names = ("role_removed", "role.removed");
+    note(state, tx, doer, origin, names, written).await?;
+    tx.changed(Change::Grants(written.principal));
+    keep_last_owner(tx).await
 }
 
 /// Lets the database judge now whether an owner is left, and not when the transaction commits.

@@ -44,7 +44,7 @@ impl Reach {
                 ResourceType::Organization => &mut reach.organizations,
                 ResourceType::Account => &mut reach.accounts,
                 ResourceType::Project => &mut reach.projects,
-                ResourceType::User => continue,
+                ResourceType::User | ResourceType::ServiceAccount => continue,
             };
             places.extend(grant.resource.id);
             reach.tenants.extend(grant.organization_id);
@@ -67,6 +67,15 @@ pub fn held(grants: &[Grant], place: &Located, now: DateTime<Utc>) -> Vec<String
     grants
         .iter()
         .filter(|grant| in_force(grant, now) && place.path.contains(&grant.resource))
+        .flat_map(|grant| grant.permissions.iter().cloned())
+        .collect()
+}
+
+/// Every permission that `grants` carry at `now`, wherever that is.
+pub fn held_anywhere(grants: &[Grant], now: DateTime<Utc>) -> Vec<String> {
+    grants
+        .iter()
+        .filter(|grant| in_force(grant, now))
         .flat_map(|grant| grant.permissions.iter().cloned())
         .collect()
 }

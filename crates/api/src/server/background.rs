@@ -1,4 +1,5 @@
-//! What goes on beside the requests: hearing of changes, sending mail, tidying up.
+//! What goes on beside the requests: hearing of changes, sending mail, sealing the audit log,
+//! tidying up.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -8,8 +9,12 @@ use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;
 
 use super::start::Started;
-use crate::{access::listener, login::throttle, state::AppState};
+use crate::{
+    access::listener, admin::recovery, api_keys::usage, audit::sealer, dormancy, login::throttle,
+    mfa, registration::pending, state::AppState, users::hashes,
+};
 
+const WRITE_SEEN_EVERY: Duration = Duration::from_mins(1);
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Sessions and tokens are kept for a week after their end, for questions.
 const KEPT_DAYS: i64 = 7;
@@ -18,6 +23,7 @@ const KEPT_DAYS: i64 = 7;
 pub struct Background {
     tasks: Vec<JoinHandle<()>>,
     outbox: JoinHandle<()>,
+    sealer: JoinHandle<()>,
     listener: PgPool,
     stop: tokio::sync::watch::Sender<bool>,
 }
@@ -28,9 +34,11 @@ pub fn spawn(started: Started) -> Background {
         state,
         outbox,
         listener,
+        key_uses,
         ..
     } = started;
     let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let sealing = sealer::run(Data::clone(&state), stopped.clone());
     let sending = outbox.run(async move {
         // An error means that the sender is gone, which is a reason to stop, too.
         stopped.wait_for(|stopped| *stopped).await.ok();
@@ -38,16 +46,22 @@ pub fn spawn(started: Started) -> Background {
     Background {
         tasks: vec![
             tokio::spawn(listener::listen(Data::clone(&state), listener.clone())),
-            tokio::spawn(tidy(state)),
+            tokio::spawn(usage::write_down(Data::clone(&state), key_uses)),
+            tokio::spawn(tidy(Data::clone(&state))),
+            tokio::spawn(write_seen(Data::clone(&state))),
+            tokio::spawn(hashes::watch(Data::clone(&state))),
+            tokio::spawn(dormancy::service::watch(state)),
         ],
         outbox: tokio::spawn(sending),
+        sealer: tokio::spawn(sealing),
         listener,
         stop,
     }
 }
 
 impl Background {
-    /// Stops them; a mail that is being sent is sent to the end.
+    /// Stops them; a mail that is being sent is sent to the end, and what the last requests did is
+    /// sealed.
     pub async fn stop(self, state: &AppState) {
         state.stopping.store(true, Ordering::SeqCst);
         self.stop.send_replace(true);
@@ -56,9 +70,25 @@ impl Background {
             // Aborted or done: either way its connection is given back.
             task.await.ok();
         }
+        if let Err(error) = state.seen.write(&state.db, state.clock.now()).await {
+            tracing::warn!(%error, "could not write down who was seen last");
+        }
         self.listener.close().await;
         if let Err(error) = self.outbox.await {
             tracing::error!(%error, "the outbox worker failed");
+        }
+        if let Err(error) = self.sealer.await {
+            tracing::error!(%error, "the sealer of the audit log failed");
+        }
+    }
+}
+
+/// Writes down who was seen.
+async fn write_seen(state: Data<AppState>) {
+    loop {
+        tokio::time::sleep(WRITE_SEEN_EVERY).await;
+        if let Err(error) = state.seen.write(&state.db, state.clock.now()).await {
+            tracing::warn!(%error, "could not write down who was seen; trying again in a minute");
         }
     }
 }
@@ -97,6 +127,20 @@ pub async fn tidy_once(state: &AppState) -> Result<(), DbErr> {
             "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1 OR idle_expires_at < $1",
             old,
         ),
+        (
+            "DELETE FROM api_keys WHERE expires_at < $1 OR revoked_at < $1",
+            old,
+        ),
+        (
+            "DELETE FROM device_fingerprints WHERE trusted_until < $1",
+            old,
+        ),
+        // Who comes back after a year is told of a new device.
+        (
+            "DELETE FROM device_fingerprints WHERE token_hash IS NULL AND last_seen_at < $1",
+            now - chrono::TimeDelta::days(365),
+        ),
+        ("DELETE FROM webauthn_challenges WHERE expires_at < $1", now),
         ("DELETE FROM one_time_tokens WHERE expires_at < $1", old),
         ("DELETE FROM idempotency_keys WHERE expires_at < $1", now),
     ];
@@ -104,6 +148,10 @@ pub async fn tidy_once(state: &AppState) -> Result<(), DbErr> {
         let statement = Statement::from_sql_and_values(backend, sql, [before.into()]);
         state.db.execute_raw(statement).await?;
     }
+    mfa::repo::clean_up(&state.db, old).await?;
+    mfa::totp::reseal(&state.db, &state.sealer).await?;
     throttle::clean_up(&state.db, now).await?;
+    pending::expire(state, now).await?;
+    recovery::close_expired(state).await?;
     Ok(())
 }

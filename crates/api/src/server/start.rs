@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZero,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     thread,
 };
 
@@ -10,20 +10,22 @@ use actix_web::web::Data;
 use anyhow::Context;
 use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgPool;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    access::cache::Caches,
+    access::{cache::Caches, seen::Seen},
+    api_keys::usage::{self, Use},
+    audit::verify::Position,
     clock::Clock,
     config::{Config, Environment, SecretKey},
     crypto::{
         keys::{SigningKeys, TokenRules},
-        password::{Argon2Params, PasswordHasher},
+        password::{Argon2Params, Decoys, PasswordHasher},
         seal::Sealer,
     },
     database::{pool, url::DatabaseUrl},
     mail::{Mailer, Outbox},
-    policy::{Bundle, Embedded, Policy, Remote, RemoteOptions},
+    policy::{Bundle, Catalog, Embedded, Policy, Remote, RemoteOptions},
     registration::break_glass::{self, BreakGlass},
     roles,
     state::AppState,
@@ -47,6 +49,8 @@ pub struct Started {
     pub outbox: Outbox,
     /// The connection that hears of changes.
     pub listener: PgPool,
+    /// Uses of API keys that are to be written down.
+    pub key_uses: mpsc::Receiver<Use>,
     /// The administrator, if this start made them.
     pub break_glass: Option<BreakGlass>,
 }
@@ -62,22 +66,62 @@ pub async fn start(
     secrets: &Secrets,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Started> {
-    let db = pool::open(&config.database, url).await?;
-    let pending = migration::pending(&db)
-        .await
-        .context("the schema cannot be read")?;
-    anyhow::ensure!(
-        pending.is_empty(),
-        "{} migrations are pending: run `gatepost-migrate up` first, or set AUTO_MIGRATE=true",
-        pending.len()
-    );
+    let db = open_migrated(&config, url).await?;
     let previous = secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(secrets.key.expose(), previous);
     let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
     let keys = signing_keys(&config, &db, &sealer, &public_url, &*clock).await?;
     let bundle = Bundle::load(config.policy.dir.as_deref()).context("the policy cannot be used")?;
     let policy = policy(&config, &bundle)?;
-    let mailer = mailer(&config)?;
+    let parts = Parts {
+        db,
+        mailer: mailer(&config)?,
+        sealer,
+        keys,
+        policy,
+        catalog: bundle.catalog().clone(),
+        csrf_key: *Sealer::new(secrets.csrf.expose(), None).derive("csrf"),
+    };
+    let listener = pool::single(&config.database, url);
+    let (state, outbox, key_uses) = assemble(config, parts, public_url, clock)?;
+    roles::service::sync_builtin(&state, bundle.builtin_roles()).await?;
+    let break_glass = break_glass::ensure(&state).await?;
+    Ok(Started {
+        state: Data::new(state),
+        outbox,
+        listener,
+        key_uses,
+        break_glass,
+    })
+}
+
+/// What a state is made of besides the settings.
+struct Parts {
+    db: DatabaseConnection,
+    mailer: Mailer,
+    sealer: Sealer,
+    keys: SigningKeys,
+    policy: Arc<dyn Policy>,
+    catalog: Catalog,
+    csrf_key: [u8; 32],
+}
+
+fn assemble(
+    config: Config,
+    parts: Parts,
+    public_url: Arc<str>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<(AppState, Outbox, mpsc::Receiver<Use>)> {
+    let Parts {
+        db,
+        mailer,
+        sealer,
+        keys,
+        policy,
+        catalog,
+        csrf_key,
+    } = parts;
+    let (key_uses, waiting_uses) = usage::queue();
     let outbox = Outbox::new(db.clone(), sealer.clone(), mailer, Arc::clone(&clock));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let argon2 = &config.password.argon2;
@@ -87,32 +131,84 @@ pub async fn start(
         parallelism: argon2.parallelism,
     };
     let hasher = PasswordHasher::start(params, cores, argon2.queue)?;
-    let listener = pool::single(&config.database, url);
     let state = AppState {
         db,
         clock,
         public_url,
         policy,
+        catalog,
         keys,
         hasher,
+        decoys: Decoys::new(&*sealer.derive("decoys")),
         login_slots: Semaphore::new(cores + argon2.queue),
         blocklist: Arc::new(config.password.blocklist.clone()),
-        csrf_key: *Sealer::new(secrets.csrf.expose(), None).derive("csrf"),
+        csrf_key,
         sealer,
+        seen: Seen::default(),
         cache: Caches::default(),
+        key_uses,
         mail_status: outbox.status(),
         mail: outbox.clone(),
+        audit_checked: Mutex::new(Position::START),
         stopping: AtomicBool::new(false),
         config,
     };
-    roles::service::sync_builtin(&state, bundle.builtin_roles()).await?;
-    let break_glass = break_glass::ensure(&state).await?;
-    Ok(Started {
-        state: Data::new(state),
-        outbox,
-        listener,
-        break_glass,
-    })
+    Ok((state, outbox, waiting_uses))
+}
+
+/// Builds a state for a command that acts and does not serve. It needs no secret but `SECRET_KEY`,
+/// signs no tokens, asks no policy server, and leaves its mail to a running instance.
+///
+/// # Errors
+///
+/// What is missing, for the one who calls the program.
+pub async fn for_command(
+    config: Config,
+    url: &DatabaseUrl,
+    key: &SecretKey,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<AppState> {
+    let db = open_migrated(&config, url).await?;
+    let previous = config.secrets.previous.as_ref().map(SecretKey::expose);
+    let sealer = Sealer::new(key.expose(), previous);
+    anyhow::ensure!(
+        SigningKeys::are_sealed_by(&db, &sealer).await?,
+        "SECRET_KEY is not the one that this installation has"
+    );
+    let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
+    let rules = token_rules(&config, &public_url);
+    let bundle = Bundle::load(None)?;
+    let parts = Parts {
+        mailer: Mailer::unconfigured(&config.mail.from, &config.public_url)?,
+        keys: SigningKeys::of_nobody(rules)?,
+        policy: Arc::new(Embedded::new(&bundle)?),
+        catalog: bundle.catalog().clone(),
+        csrf_key: *sealer.derive("csrf of a command"),
+        db,
+        sealer,
+    };
+    let (state, _, _) = assemble(config, parts, public_url, clock)?;
+    Ok(state)
+}
+
+async fn open_migrated(config: &Config, url: &DatabaseUrl) -> anyhow::Result<DatabaseConnection> {
+    let db = pool::open(&config.database, url).await?;
+    let pending = migration::pending(&db)
+        .await
+        .context("the schema cannot be read")?;
+    anyhow::ensure!(
+        pending.is_empty(),
+        "{} migrations are pending: run `gatepost-migrate up` first, or set AUTO_MIGRATE=true",
+        pending.len()
+    );
+    Ok(db)
+}
+
+fn token_rules(config: &Config, public_url: &str) -> TokenRules {
+    TokenRules {
+        issuer: public_url.to_owned(),
+        audience: config.tokens.audience.clone(),
+    }
 }
 
 async fn signing_keys(
@@ -122,10 +218,7 @@ async fn signing_keys(
     public_url: &str,
     clock: &dyn Clock,
 ) -> anyhow::Result<SigningKeys> {
-    let rules = TokenRules {
-        issuer: public_url.to_owned(),
-        audience: config.tokens.audience.clone(),
-    };
+    let rules = token_rules(config, public_url);
     let algorithm = config.tokens.algorithm.as_str().parse()?;
     SigningKeys::load_or_create(db, sealer, algorithm, rules, clock.now())
         .await

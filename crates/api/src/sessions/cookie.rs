@@ -8,16 +8,20 @@ use actix_web::{
 };
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::session;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
+use super::repo;
 use crate::{
     crypto::token::{Token, TokenKind},
     problem::{Code, Problem},
     state::AppState,
 };
 
+/// A session in use is written down no more often.
+const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(1);
 const NAME: &str = "__Host-gatepost_session";
 const HEADER: &str = "x-csrf-token";
 
@@ -53,25 +57,30 @@ pub async fn presented(state: &AppState, request: &HttpRequest) -> Result<Option
     let Some(token) = Token::parse(TokenKind::Session, cookie.value()) else {
         return Ok(None);
     };
-    let id: Option<Uuid> = session::Entity::find()
+    let found: Option<(Uuid, DateTime<Utc>)> = session::Entity::find()
         .select_only()
         .column(session::Column::Id)
+        .column(session::Column::LastUsedAt)
         .filter(session::Column::CookieHash.eq(token.hash().to_vec()))
         .into_tuple()
         .one(&state.db)
         .await?;
-    let Some(id) = id else {
+    let Some((id, last_used_at)) = found else {
         return Ok(None);
     };
     let is_safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    if is_safe || is_csrf_token(state, id, request) {
-        Ok(Some(id))
-    } else {
-        Err(Problem::plain(Code::CsrfRequired))
+    if !is_safe && !is_csrf_token(state, id, request) {
+        return Err(Problem::plain(Code::CsrfRequired));
     }
+    // A browser sends no refresh token: using the cookie is what keeps its session alive.
+    let now = state.clock.now();
+    if now - last_used_at >= TOUCH_EVERY {
+        repo::touch(&state.db, id, now).await?;
+    }
+    Ok(Some(id))
 }
 
 /// The CSRF token of a session: an HMAC of its id under `CSRF_SECRET_KEY`.

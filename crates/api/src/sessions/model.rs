@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     access::permit::{Action, Target},
+    devices::agent::Agent,
     problem::{Code, Problem},
     users::model::UserView,
 };
@@ -56,6 +57,12 @@ pub struct TokenAnswer {
     pub refresh_expires_in: i64,
     /// The session.
     pub session_id: Uuid,
+    /// For `device_token` of later logins, if the device is to be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_token: Option<String>,
+    /// With a first factor that the login demanded, and only now: ten codes to keep on paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_codes: Option<Vec<String>>,
     /// Who logged in.
     pub user: UserView,
 }
@@ -73,9 +80,11 @@ pub struct SessionView {
     pub expires_at: DateTime<Utc>,
     /// How its user proved who they are (RFC 8176).
     pub amr: Vec<String>,
-    /// Where the login came from.
+    /// Where the login came from: a network address, of which no place is looked up.
     pub ip: Option<String>,
-    /// What the login came from.
+    /// What the login came from, in words: `Firefox on Linux`.
+    pub device: String,
+    /// The same as it was sent.
     pub user_agent: Option<String>,
     /// Whether this is the session that asks.
     pub current: bool,
@@ -91,6 +100,7 @@ impl SessionView {
             expires_at: row.expires_at.min(row.idle_expires_at),
             amr: row.amr,
             ip: row.ip.map(|ip| ip.ip().to_string()),
+            device: Agent::read(row.user_agent.as_deref()).to_string(),
             user_agent: row.user_agent,
             current: Some(row.id) == current,
         }

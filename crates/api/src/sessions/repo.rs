@@ -77,8 +77,8 @@ pub struct Family {
     pub auth_time: DateTime<Utc>,
     /// How.
     pub amr: Vec<String>,
-    /// Whether it lives longer.
-    pub remember: bool,
+    /// How far a use moves its end, in seconds.
+    pub idle_seconds: i32,
     /// Its end in any case.
     pub expires_at: DateTime<Utc>,
     /// Its end without use.
@@ -95,7 +95,7 @@ pub struct Family {
 /// uses of one family's tokens come one after the other.
 pub async fn family(txn: &impl ConnectionTrait, hash: &[u8]) -> Result<Option<Family>, DbErr> {
     let sql = "SELECT t.id AS token_id, t.nonce, t.used_at, t.session_id, t.user_id, s.auth_time, s.amr, \
-                      s.remember, s.expires_at, s.idle_expires_at, s.revoked_at, u.status, \
+                      s.idle_seconds, s.expires_at, s.idle_expires_at, s.revoked_at, u.status, \
                       (SELECT n.used_at IS NOT NULL FROM refresh_tokens n WHERE n.id = t.replaced_by) AS successor_used \
                FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = t.user_id \
                WHERE t.token_hash = $1";
@@ -153,18 +153,14 @@ pub async fn consume_token(
     Ok(updated.rows_affected == 1)
 }
 
-/// Notes that a session is in use.
-pub async fn touch(
-    txn: &impl ConnectionTrait,
-    id: Uuid,
-    now: DateTime<Utc>,
-    idle_expires_at: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    session::Entity::update_many()
-        .col_expr(session::Column::LastUsedAt, Expr::value(now))
-        .col_expr(session::Column::IdleExpiresAt, Expr::value(idle_expires_at))
-        .filter(session::Column::Id.eq(id))
-        .exec(txn)
+/// Notes that a live session is in use, which moves its end. One that has ended stays so.
+pub async fn touch(txn: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let sql = "UPDATE sessions SET last_used_at = $2, \
+                      idle_expires_at = LEAST($2 + make_interval(secs => idle_seconds), expires_at) \
+               WHERE id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2";
+    let values = [id.into(), now.into()];
+    let backend = txn.get_database_backend();
+    txn.execute_raw(Statement::from_sql_and_values(backend, sql, values))
         .await?;
     Ok(())
 }

@@ -19,10 +19,20 @@ use crate::{
         token::{Token, TokenKind},
     },
     database::tx::{Scope, Tx},
+    devices,
     http::origin::Origin,
+    mail::{self, Message},
+    mfa::model::Factor,
+    recovery::lockdown,
     state::AppState,
     users::model::UserView,
 };
+
+/// The console of someone with a role on the system ends when it was not used for this long
+/// (NIST SP 800-63B-4, section 2.3.3),
+const CONSOLE_IDLE: TimeDelta = TimeDelta::minutes(15);
+/// and after this time in any case.
+const CONSOLE_MAX: TimeDelta = TimeDelta::hours(12);
 
 /// A login that succeeded.
 pub struct Login<'a> {
@@ -30,8 +40,12 @@ pub struct Login<'a> {
     pub user: &'a user::Model,
     /// How (RFC 8176): such as `pwd`.
     pub amr: Vec<String>,
+    /// The strongest that it was proven with.
+    pub factor: Factor,
     /// Whether the session lives for `SESSION_REMEMBER_TTL`.
     pub remember: bool,
+    /// Whether a browser keeps it in a cookie.
+    pub cookie: bool,
     /// From where.
     pub origin: &'a Origin,
 }
@@ -42,13 +56,17 @@ pub struct Opened {
     pub id: Uuid,
     /// Its first refresh token.
     pub refresh: Token,
-    /// Its cookie's value.
-    pub cookie: Token,
+    /// Its cookie's value, if it is kept in one.
+    pub cookie: Option<Token>,
+    /// Whether the browser is to keep the cookie when it is closed.
+    pub is_remembered: bool,
     /// Roles for the access token.
     roles: Vec<String>,
     auth_time: DateTime<Utc>,
     ends_at: DateTime<Utc>,
     amr: Vec<String>,
+    /// Whether the user was told of a new device.
+    is_noticed: bool,
 }
 
 /// The scope in which sessions are handled: no tenant's rows but the user's own roles.
@@ -59,9 +77,13 @@ pub fn scope(user_id: Uuid) -> Scope {
 /// Opens a session, in the transaction of the login.
 pub async fn open(tx: &Tx<'_>, state: &AppState, login: Login<'_>) -> Result<Opened, DbErr> {
     let now = state.clock.now();
-    let (idle, longest) = lifetimes(state, login.remember);
+    let roles = repo::system_roles(&**tx, login.user.id, now).await?;
+    // Who finds an administrator's console open could do the most with it.
+    let is_console = login.cookie && !roles.is_empty();
+    let is_remembered = login.remember && !is_console;
+    let (idle, longest) = lifetimes(state, is_remembered, is_console);
     let id = Uuid::now_v7();
-    let cookie = Token::generate(TokenKind::Session);
+    let cookie = login.cookie.then(|| Token::generate(TokenKind::Session));
     let expires_at = now + longest;
     let idle_expires_at = (now + idle).min(expires_at);
     let row = session::ActiveModel {
@@ -73,10 +95,12 @@ pub async fn open(tx: &Tx<'_>, state: &AppState, login: Login<'_>) -> Result<Ope
         expires_at: Set(expires_at),
         auth_time: Set(now),
         amr: Set(login.amr.clone()),
+        auth_factor: Set(login.factor.as_str().to_owned()),
         ip: Set(Some(login.origin.network())),
         user_agent: Set(login.origin.user_agent.as_deref().map(ToOwned::to_owned)),
         remember: Set(login.remember),
-        cookie_hash: Set(Some(cookie.hash().to_vec())),
+        idle_seconds: Set(seconds(idle)),
+        cookie_hash: Set(cookie.as_ref().map(|cookie| cookie.hash().to_vec())),
         ..Default::default()
     };
     session::Entity::insert(row)
@@ -94,19 +118,22 @@ pub async fn open(tx: &Tx<'_>, state: &AppState, login: Login<'_>) -> Result<Ope
         now,
     )
     .await?;
-    let roles = repo::system_roles(&**tx, login.user.id, now).await?;
+    let is_noticed = devices::seen(tx, state, login.origin, login.user, id).await?;
+    state.seen.note(login.user.id, now);
     Ok(Opened {
         id,
         refresh,
         cookie,
+        is_remembered,
         roles,
         auth_time: now,
         ends_at: idle_expires_at,
         amr: login.amr,
+        is_noticed,
     })
 }
 
-/// The answer to a login.
+/// The answer to a login, after its commit.
 ///
 /// # Errors
 ///
@@ -117,6 +144,9 @@ pub fn answer(
     user: &user::Model,
     in_cookie: bool,
 ) -> Result<TokenAnswer, SessionError> {
+    if opened.is_noticed {
+        state.mail.wake();
+    }
     let access = Access {
         session_id: opened.id,
         user_id: user.id,
@@ -134,6 +164,8 @@ pub fn answer(
         refresh_token: kept(opened.refresh.expose().to_owned()),
         refresh_expires_in: (opened.ends_at - opened.auth_time).num_seconds(),
         session_id: opened.id,
+        device_token: None,
+        recovery_codes: None,
         user: UserView::from(user.clone()),
     })
 }
@@ -177,6 +209,7 @@ pub async fn refresh(
         if !again {
             end_for_reuse(&mut tx, state, origin, &family).await?;
             tx.commit().await?;
+            state.mail.wake();
             return Err(SessionError::Reused);
         }
     } else {
@@ -196,14 +229,15 @@ pub async fn refresh(
         )
         .await?;
     }
-    let (idle, _) = lifetimes(state, family.remember);
+    let idle = TimeDelta::seconds(family.idle_seconds.into());
     let ends_at = (now + idle).min(family.expires_at);
-    repo::touch(&*tx, family.session_id, now, ends_at).await?;
+    repo::touch(&*tx, family.session_id, now).await?;
     let roles = repo::system_roles(&*tx, family.user_id, now).await?;
     let user = user::Entity::find_by_id(family.user_id).one(&*tx).await?;
     let user = user.ok_or(SessionError::InvalidToken)?;
     tx.changed(Change::Session(family.session_id));
     tx.commit().await?;
+    state.seen.note(family.user_id, now);
     let access = Access {
         session_id: family.session_id,
         user_id: family.user_id,
@@ -219,6 +253,8 @@ pub async fn refresh(
         refresh_token: Some(successor.expose().to_owned()),
         refresh_expires_in: (ends_at - now).num_seconds(),
         session_id: family.session_id,
+        device_token: None,
+        recovery_codes: None,
         user: UserView::from(user),
     })
 }
@@ -254,7 +290,13 @@ async fn end_for_reuse(
         target: Target::global("user", family.user_id),
         details,
     };
-    audit::record(&**tx, &*state.clock, origin, entry).await
+    audit::record(&**tx, &*state.clock, origin, entry).await?;
+    if let Some(user) = user::Entity::find_by_id(family.user_id).one(&**tx).await? {
+        let lockdown = lockdown::link(tx, state, user.id).await?;
+        let message = Message::SessionStolen { lockdown };
+        mail::notify(tx, state, &user.email, user.locale.as_deref(), message).await?;
+    }
+    Ok(())
 }
 
 /// Ends sessions of a user, in the transaction of what is the reason. Returns how many.
@@ -349,11 +391,20 @@ fn sign(state: &AppState, access: Access) -> Result<String, SessionError> {
 }
 
 /// How long a session lives without use, and in any case.
-fn lifetimes(state: &AppState, remember: bool) -> (TimeDelta, TimeDelta) {
+fn lifetimes(state: &AppState, is_remembered: bool, is_console: bool) -> (TimeDelta, TimeDelta) {
     let config = &state.config.sessions;
-    if remember {
+    if is_console {
+        (
+            config.idle_ttl.min(CONSOLE_IDLE),
+            config.max_ttl.min(CONSOLE_MAX),
+        )
+    } else if is_remembered {
         (config.remember_ttl, config.remember_ttl)
     } else {
         (config.idle_ttl, config.max_ttl)
     }
+}
+
+fn seconds(time: TimeDelta) -> i32 {
+    i32::try_from(time.num_seconds()).unwrap_or(i32::MAX)
 }

@@ -1,11 +1,17 @@
 //! A credential change ends everything older.
 
-use entity::{device_fingerprint, mfa_verification};
+use entity::mfa_verification;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use crate::{
+    access::actor::Principal,
+    api_keys,
+    audit::Doer,
     database::tx::Tx,
+    devices,
+    http::origin::Origin,
+    mfa::webauthn,
     one_time,
     sessions::{self, repo::Which},
     state::AppState,
@@ -31,18 +37,30 @@ pub async fn changed(
     let which = keep.map_or(Which::All, Which::AllBut);
     sessions::service::end(tx, state, user_id, which, reason).await?;
     one_time::void_all(&**tx, user_id, now).await?;
-    device_fingerprint::Entity::update_many()
-        .col_expr(device_fingerprint::Column::RevokedAt, Expr::value(now))
-        .filter(device_fingerprint::Column::UserId.eq(user_id))
-        .filter(device_fingerprint::Column::TokenHash.is_not_null())
-        .filter(device_fingerprint::Column::RevokedAt.is_null())
-        .exec(&**tx)
-        .await?;
+    devices::forget(&**tx, user_id, now).await?;
+    webauthn::forget(&**tx, user_id, now).await?;
     mfa_verification::Entity::update_many()
         .col_expr(mfa_verification::Column::ConsumedAt, Expr::value(now))
         .filter(mfa_verification::Column::UserId.eq(user_id))
         .filter(mfa_verification::Column::ConsumedAt.is_null())
         .exec(&**tx)
         .await?;
+    Ok(())
+}
+
+/// Revokes the API keys of a user. A change of credentials does not: keys are what programs
+/// live on. "This was not me" does, and so does the proof of an address that had none.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn revoke_api_keys(
+    tx: &mut Tx<'_>,
+    state: &AppState,
+    origin: &Origin,
+    user_id: Uuid,
+) -> Result<(), DbErr> {
+    let owner = Principal::user(user_id);
+    api_keys::service::revoke_all(tx, state, Doer::Principal(owner, None), origin, owner).await?;
     Ok(())
 }

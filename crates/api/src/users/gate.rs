@@ -13,6 +13,9 @@ pub enum Refusal {
     /// Was closed by an administrator.
     #[error("the account is closed")]
     Closed,
+    /// Its owner said "this was not me", and has set no new password since.
+    #[error("the account waits for a new password")]
+    LockedDown,
 }
 
 impl From<Refusal> for Problem {
@@ -20,6 +23,7 @@ impl From<Refusal> for Problem {
         Self::plain(match refusal {
             Refusal::Pending => Code::AccountPending,
             Refusal::Closed => Code::AccountDisabled,
+            Refusal::LockedDown => Code::PasswordResetRequired,
         })
     }
 }
@@ -31,6 +35,7 @@ impl From<Refusal> for Problem {
 /// The [`Refusal`] that its status means.
 pub fn admit(user: &user::Model) -> Result<(), Refusal> {
     match user.status.as_str() {
+        "active" if user.locked_down_at.is_some() => Err(Refusal::LockedDown),
         "active" => Ok(()),
         "pending_verification" | "pending_approval" => Err(Refusal::Pending),
         _ => Err(Refusal::Closed),

@@ -13,9 +13,10 @@ use crate::{
     crypto::password::{HashingError, PasswordFault},
     http::{
         answer::Versioned,
-        text::{DisplayName, Locale, PictureUrl, Username},
+        text::{DisplayName, Email, Locale, PictureUrl, Username},
     },
     problem::{Code, Problem},
+    users::metadata::Unfit,
 };
 
 /// Reading the own profile.
@@ -23,6 +24,7 @@ pub struct ReadOwn;
 impl Action for ReadOwn {
     const NAME: &'static str = "self:read";
     const TARGET: Target = Target::Own;
+    const BY_KEY: bool = true;
 }
 
 /// Changing the own profile or password.
@@ -33,7 +35,7 @@ impl Action for UpdateOwn {
 }
 
 /// A user as they see themselves, and as administrators see them.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UserView {
     /// Their id.
     pub id: Uuid,
@@ -59,8 +61,13 @@ pub struct UserView {
     pub created_at: DateTime<Utc>,
     /// When something of this last changed.
     pub updated_at: DateTime<Utc>,
-    #[serde(skip)]
+    #[serde(skip, default = "first")]
     version: i64,
+}
+
+/// What is read back is the answer that made the user.
+const fn first() -> i64 {
+    1
 }
 
 impl From<entity::user::Model> for UserView {
@@ -130,6 +137,8 @@ pub struct UpdateMe {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Locale>)]
     pub locale: Option<Option<Locale>>,
+    /// New address: asks for its proof by mail, and tells the old one.
+    pub email: Option<Email>,
     /// Takes the place of all that was there.
     pub metadata: Option<Metadata>,
     /// The password until now; needed with `new_password`.
@@ -158,6 +167,12 @@ pub enum UserError {
     /// Another user has this username.
     #[error("the username is in use")]
     UsernameTaken,
+    /// Addresses of this domain may not register here, so nobody moves to one.
+    #[error("the domain is not allowed")]
+    DomainNotAllowed,
+    /// The last proof of identity is too old, or too weak.
+    #[error("{0}")]
+    StepUp(Problem),
     /// The current password is not that.
     #[error("the current password is wrong")]
     WrongPassword,
@@ -179,6 +194,9 @@ pub enum UserError {
     /// Too many hashes at once.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// The metadata does not fit the schema.
+    #[error(transparent)]
+    Metadata(#[from] Unfit),
     /// It was changed in the meantime.
     #[error("changed in the meantime")]
     Stale,
@@ -192,6 +210,10 @@ impl From<UserError> for Problem {
         match error {
             UserError::NotFound => Self::plain(Code::NotFound),
             UserError::UsernameTaken => Self::plain(Code::UsernameTaken),
+            UserError::DomainNotAllowed => {
+                Self::invalid("email", "domain_not_allowed", "is not of an allowed domain")
+            }
+            UserError::StepUp(problem) => problem,
             UserError::WrongPassword => {
                 Self::invalid("current_password", "wrong_password", "is wrong")
             }
@@ -210,6 +232,7 @@ impl From<UserError> for Problem {
                 Self::invalid("new_password", fault.code(), fault.to_string())
             }
             UserError::Hashing(error) => error.into(),
+            UserError::Metadata(unfit) => unfit.into(),
             UserError::Stale => Self::plain(Code::PreconditionFailed),
             UserError::Database(source) => source.into(),
         }

@@ -29,3 +29,8 @@ pub async fn find_for_update(
 ) -> Result<Option<user::Model>, DbErr> {
     user::Entity::find_by_id(id).lock_exclusive().one(txn).await
 }
+
+/// When a user last showed a sign of life, counted from the last time that an administrator let
+/// them in. The index `users_last_active_idx` is on this expression.
+pub const LAST_ACTIVE: &str =
+    "GREATEST(last_seen_at, last_login_at, approved_at, enabled_at, created_at)";

@@ -9,20 +9,22 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    credentials,
+    credentials, metadata,
     model::{UpdateMe, UpdateOwn, UserError},
     repo,
 };
 use crate::{
-    access::permit::Permit,
+    access::{permit::Permit, step_up},
     activity,
     audit::{self, Entry, Target},
     crypto::password::{HashingError, NewPassword, Password},
     database::tx::Tx,
+    email::change::{self, Asking},
     http::{etag::IfMatch, text::normalized},
     login::throttle,
+    mail::limit::{self, Limited},
     problem::constraint,
-    sessions,
+    recovery, registration, sessions,
     state::AppState,
 };
 
@@ -47,11 +49,10 @@ pub async fn update_own(
     if_match: &IfMatch,
     update: UpdateMe,
 ) -> Result<user::Model, UserError> {
-    let hash = match (&update.current_password, &update.new_password) {
-        (None, None) => None,
-        (Some(current), Some(new)) => Some(new_hash(state, permit, current, new).await?),
-        _ => return Err(UserError::HalfPasswordChange),
-    };
+    let hash = prove(state, permit, &update).await?;
+    if let Some(metadata) = &update.metadata {
+        metadata::check(state, &metadata.0)?;
+    }
     let mut tx = Tx::begin(state, &sessions::service::scope(permit.id())).await?;
     let user = repo::find_for_update(&*tx, permit.id())
         .await?
@@ -60,6 +61,7 @@ pub async fn update_own(
     let (version, now) = (user.version, state.clock.now());
     let mut changed = Vec::new();
     let mut row = user.clone().into_active_model();
+    let new_email = update.email.clone();
     apply(&mut row, update, &mut changed);
     if let Some((hash, verified)) = hash {
         if user.password_hash.as_deref() != Some(verified.as_str()) {
@@ -72,13 +74,33 @@ pub async fn update_own(
         changed.push("password");
         let own = permit.actor().session_id();
         credentials::changed(&mut tx, state, permit.id(), own, "password_changed").await?;
+        recovery::service::tell_password_changed(&tx, state, &user).await?;
+    }
+    // After a new password, which voids the links from before.
+    if let Some(email) = &new_email {
+        begin_email_change(&tx, state, permit, &user, email).await?;
     }
     if changed.is_empty() {
+        tx.commit().await?;
+        state.mail.wake();
         return Ok(user);
     }
     row.updated_at = Set(now);
     row.version = Set(version + 1);
     let user = row.update(&*tx).await.map_err(name_taken)?;
+    note(&tx, state, permit, user.id, &changed).await?;
+    tx.commit().await?;
+    state.mail.wake();
+    Ok(user)
+}
+
+async fn note(
+    tx: &Tx<'_>,
+    state: &AppState,
+    permit: &Permit<UpdateOwn>,
+    user_id: Uuid,
+    changed: &[&'static str],
+) -> Result<(), UserError> {
     let kind = if changed.contains(&"password") {
         "password_changed"
     } else {
@@ -87,10 +109,10 @@ pub async fn update_own(
     let session = permit.actor().session_id();
     let details = json!({ "fields": changed });
     activity::record(
-        &*tx,
+        &**tx,
         &*state.clock,
         permit.origin(),
-        user.id,
+        user_id,
         session,
         kind,
         details.clone(),
@@ -99,15 +121,64 @@ pub async fn update_own(
     let entry = Entry {
         doer: permit.into(),
         action: "user.updated",
-        target: Target::global("user", user.id),
+        target: Target::global("user", user_id),
         details,
     };
-    audit::record(&*tx, &*state.clock, permit.origin(), entry).await?;
-    tx.commit().await?;
-    Ok(user)
+    audit::record(&**tx, &*state.clock, permit.origin(), entry).await?;
+    Ok(())
 }
 
-fn apply(row: &mut user::ActiveModel, update: UpdateMe, changed: &mut Vec<&'static str>) {
+/// The proofs that an update takes; gives what [`new_hash`] does if there is a new password.
+async fn prove(
+    state: &AppState,
+    permit: &Permit<UpdateOwn>,
+    update: &UpdateMe,
+) -> Result<Option<(String, String)>, UserError> {
+    if update.email.is_some() || update.new_password.is_some() {
+        step_up::demand(state, permit.actor())
+            .await
+            .map_err(UserError::StepUp)?;
+    }
+    match (&update.current_password, &update.new_password) {
+        (None, None) => Ok(None),
+        (Some(current), Some(new)) => Ok(Some(new_hash(state, permit, current, new).await?)),
+        _ => Err(UserError::HalfPasswordChange),
+    }
+}
+
+/// Asks for the proof of a new address. The address that the user has is no change.
+async fn begin_email_change(
+    tx: &Tx<'_>,
+    state: &AppState,
+    permit: &Permit<UpdateOwn>,
+    user: &user::Model,
+    new_email: &str,
+) -> Result<(), UserError> {
+    if new_email == user.email {
+        return Ok(());
+    }
+    if !registration::service::domain_is_allowed(state, new_email) {
+        return Err(UserError::DomainNotAllowed);
+    }
+    if !limit::admit(&**tx, Limited::Change(user.id), state.clock.now()).await? {
+        let seconds = limit::WINDOW;
+        return Err(UserError::Throttled { seconds });
+    }
+    let asking = Asking {
+        origin: permit.origin(),
+        doer: permit.into(),
+        session: permit.actor().session_id(),
+    };
+    change::request(tx, state, &asking, user, new_email).await?;
+    Ok(())
+}
+
+/// Puts what `update` names of the profile into `row`, and its names into `changed`.
+pub(crate) fn apply(
+    row: &mut user::ActiveModel,
+    update: UpdateMe,
+    changed: &mut Vec<&'static str>,
+) {
     if let Some(name) = update.display_name {
         row.display_name = Set(name.map(Into::into));
         changed.push("display_name");

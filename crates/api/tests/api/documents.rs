@@ -75,7 +75,7 @@ fn every_route_is_described_and_nothing_that_is_no_route() {
 fn every_link_between_the_documents_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut documents = vec![root.join("README.md"), root.join("CHANGELOG.md")];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "docs/guides"] {
         let entries = root.join(folder).read_dir().unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
         documents.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "md")));
@@ -138,4 +138,32 @@ async fn the_quickstart_fails_when_an_answer_is_another_one() {
         faults.contains("POST /api/register: expected 202, got 403"),
         "{faults}"
     );
+}
+
+#[actix_web::test]
+async fn the_guide_to_second_factors_runs_as_written() {
+    let app = TestApp::with(&[("REGISTRATION_MODE", "open")]).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guide = std::fs::read_to_string(root.join("docs/guides/first-login-and-mfa.md")).unwrap();
+    let blocks = guide.split("```sh\n").skip(1);
+    let script: Vec<_> = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let script = script
+        .concat()
+        .replace("http://localhost:8004", &app.address);
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(&folder)
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    let faults = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}\n{faults}");
+    let picture = std::fs::read_to_string(folder.path().join("qr.svg")).unwrap();
+    assert!(picture.contains("<svg"));
 }

@@ -1,6 +1,9 @@
 //! Serves the real application on a database of its own, with a clock that tests move.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use actix_web::{HttpServer, dev::ServerHandle, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,14 +55,20 @@ impl Clock for TestClock {
 }
 
 /// What instances are set to, unless a test says otherwise.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("DATABASE_MIN_SIZE", "0"),
     ("DATABASE_MAX_SIZE", "8"),
     ("ADMIN_EMAIL", "admin@example.com"),
     ("ARGON2_MEMORY_KIB", "64"),
     ("LOGIN_RATE_LIMIT", "100000,100000"),
     ("REGISTRATION_MODE", "approval"),
+    ("EMAIL_VERIFICATION", "off"),
 ];
+
+/// A secret of instances: `SECRET_KEY` for `a`, `CSRF_SECRET_KEY` for `b`.
+pub fn secret_key(digit: char) -> String {
+    format!("0123456789abcdef{digit}").repeat(4)[..64].to_owned()
+}
 
 /// One running instance.
 pub struct TestApp {
@@ -115,9 +124,7 @@ impl TestApp {
         all.extend(settings);
         let config = databases::read_config(&all);
         let url = DatabaseUrl::parse(&url).unwrap();
-        let key = |digit: char| {
-            SecretKey::parse(&format!("0123456789abcdef{digit}").repeat(4)[..64]).unwrap()
-        };
+        let key = |digit| SecretKey::parse(&secret_key(digit)).unwrap();
         let secrets = Secrets {
             key: key('a'),
             previous: None,
@@ -132,6 +139,9 @@ impl TestApp {
         let shared = Data::clone(&state);
         let server = HttpServer::new(move || app::build(Data::clone(&shared)))
             .workers(1)
+            // A test that has to wait for the machine is no slow client.
+            .client_request_timeout(Duration::from_mins(5))
+            .keep_alive(Duration::from_mins(5))
             .disable_signals()
             .bind(("127.0.0.1", 0))
             .unwrap();
@@ -167,7 +177,11 @@ impl TestApp {
     /// A client that has not logged in.
     pub fn anonymous(&self) -> Client {
         Client {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             address: self.address.clone(),
             token: None,
             refresh_token: String::new(),
@@ -310,8 +324,13 @@ impl Client {
 
     /// The same person at another instance.
     pub fn at(&self, app: &TestApp) -> Self {
+        self.at_address(&app.address)
+    }
+
+    /// The same person at what stands in front of an instance.
+    pub fn at_address(&self, address: &str) -> Self {
         Self {
-            address: app.address.clone(),
+            address: address.to_owned(),
             ..self.clone()
         }
     }

@@ -68,7 +68,7 @@ impl Post {
     /// The token in it.
     async fn token(&self, to: &str, number: usize) -> String {
         let text = self.mail(&format!("{to}@example.com"), number).await;
-        let (_, rest) = text.split_once("/console/invitation?token=").unwrap();
+        let (_, rest) = text.split_once("/account/invitation?token=").unwrap();
         rest[..47].to_owned()
     }
 }

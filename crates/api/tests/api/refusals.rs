@@ -8,12 +8,15 @@ use crate::harness::TestApp;
 
 /// What everyone who has logged in may do without any role: with their own account, and to
 /// find out what they may see.
-const OPEN_TO_ALL: [&str; 6] = [
+const OPEN_TO_ALL: [&str; 9] = [
     "self:read",
     "self:update",
     "self:sessions",
     "self:evaluate",
     "self:join",
+    "self:keys",
+    "self:export",
+    "self:delete",
     "organization:list",
 ];
 

@@ -281,3 +281,45 @@ async fn a_session_in_a_cookie_needs_the_csrf_token_to_change_anything() {
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(browser.get_with("/api/users/me", &with).await.status, 401);
 }
+
+/// Logs in with a cookie; returns it as browsers send it, and as it was set.
+async fn cookie_of(app: &TestApp, login: &str) -> (String, String) {
+    let body = json!({"login": login, "password": PASSWORD, "cookie": true, "remember": true});
+    let answer = app.anonymous().post("/api/auth/login", body).await;
+    assert_eq!(answer.status, 200);
+    let set = answer.header("set-cookie").to_owned();
+    (set.split(';').next().unwrap().to_owned(), set)
+}
+
+async fn status_after(app: &TestApp, cookie: &str, minutes: i64) -> u16 {
+    app.clock.advance(TimeDelta::minutes(minutes));
+    let with = [("cookie", cookie)];
+    app.anonymous()
+        .get_with("/api/users/me", &with)
+        .await
+        .status
+}
+
+#[actix_web::test]
+async fn using_the_cookie_keeps_its_session_alive_up_to_its_end() {
+    let app = TestApp::spawn().await;
+    app.user("anna").await;
+    let (cookie, set) = cookie_of(&app, "anna").await;
+    assert!(set.contains("Max-Age=2592000"), "{set}");
+    assert_eq!(status_after(&app, &cookie, 29 * 24 * 60).await, 200);
+    assert_eq!(status_after(&app, &cookie, 24 * 60).await, 401);
+}
+
+#[actix_web::test]
+async fn an_administrators_console_ends_after_a_quarter_of_an_hour_or_half_a_day() {
+    let app = TestApp::spawn().await;
+    app.admin().await;
+    let (cookie, set) = cookie_of(&app, "admin@example.com").await;
+    assert!(!set.contains("Max-Age"), "{set}");
+    for _ in 0..51 {
+        assert_eq!(status_after(&app, &cookie, 14).await, 200);
+    }
+    assert_eq!(status_after(&app, &cookie, 14).await, 401, "after 12 hours");
+    let (cookie, _) = cookie_of(&app, "admin@example.com").await;
+    assert_eq!(status_after(&app, &cookie, 15).await, 401, "unused");
+}

@@ -226,6 +226,11 @@ async fn the_database_refuses_changes_to_the_audit_log() {
         "UPDATE audit_log SET action = 'x'",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
+        "UPDATE audit_seals SET seq = seq + 1",
+        "DELETE FROM audit_seals",
+        "TRUNCATE audit_seals",
+        "DELETE FROM audit_pending",
+        "INSERT INTO audit_pending SELECT id FROM audit_log",
     ] {
         let error = sqlx::query(sql).execute(&mut connection).await.unwrap_err();
         let code = error

@@ -129,6 +129,14 @@ _allowed_because contains {"code": "self", "message": "Everyone may do this with
 	input.action.name in data.gatepost.catalog.self
 }
 
+# A service account has no person's account: it can be recognised, and ask about itself.
+_allowed_because contains {"code": "self", "message": "Everyone may do this with their own account."} if {
+	input.resource.type == "service_account"
+	input.subject.type == "service_account"
+	input.resource.id == input.subject.id
+	input.action.name in {"self:read", "self:evaluate"}
+}
+
 _allowed_because contains {"code": "everyone", "message": "Everyone who is active may do this."} if {
 	input.action.name in data.gatepost.catalog.everyone
 }

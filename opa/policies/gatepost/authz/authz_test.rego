@@ -131,6 +131,21 @@ test_the_own_account if {
 	not authz.decision.allow with input as changed(object.union(own, {"action": {"name": "user:update"}}))
 }
 
+test_a_service_account_is_recognised_and_asks_about_itself if {
+	own := {
+		"subject": {"type": "service_account", "id": "s1"},
+		"resource": {"type": "service_account", "id": "s1", "path": [{"type": "system"}]},
+	}
+	every name in ["self:read", "self:evaluate"] {
+		authz.decision.allow with input as changed(object.union(own, {"action": {"name": name}}))
+	}
+	not authz.decision.allow with input as changed(object.union(own, {"action": {"name": "self:keys"}}))
+	other := {"action": {"name": "self:read"}, "resource": {"id": "s2"}}
+	not authz.decision.allow with input as changed(object.union(own, other))
+	user := {"action": {"name": "self:read"}, "subject": {"type": "user"}}
+	not authz.decision.allow with input as changed(object.union(own, user))
+}
+
 test_creating_organizations_is_a_setting if {
 	asked := {"action": {"name": "organization:create"}, "resource": {"type": "system", "path": [{"type": "system"}]}}
 	open := {"context": {"settings": {"organization_creation": "open"}}}

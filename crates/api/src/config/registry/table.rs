@@ -333,10 +333,22 @@ const ACCOUNTS: &[Variable] = &[
         "Domains of the addresses that may register.",
     ),
     plain(
+        "EMAIL_VERIFICATION",
+        Derived("`required` if SMTP_URL is set, else `off`"),
+        "required",
+        "`required`: who registers has to follow a link in a mail before anything else; `off`: addresses are taken as they are written.",
+    ),
+    plain(
         "ORGANIZATION_CREATION",
         Text("admin"),
         "open",
         "Who may make organizations: `admin` or `open` (every active user).",
+    ),
+    plain(
+        "MFA_REQUIRED",
+        Derived("off; in production admins"),
+        "all",
+        "Who must have a second factor: `off`, `admins` (holders of a role at the system) or `all`; who has none enrols right after the password.",
     ),
     plain(
         "PASSWORD_MIN_LENGTH",
@@ -374,6 +386,24 @@ const ACCOUNTS: &[Variable] = &[
         Text("10,100"),
         "10,100",
         "Failed logins a minute: for one account from one address, and from one address in all.",
+    ),
+    plain(
+        "DORMANT_AFTER_DAYS",
+        Nothing,
+        "365",
+        "Days, from 1 to 3650, after which an account that nobody used is disabled; without it none is.",
+    ),
+    plain(
+        "DORMANT_WARN_DAYS",
+        Text("14"),
+        "14",
+        "Days, fewer than DORMANT_AFTER_DAYS, by which a mail to the owner goes before that; 0: no mail.",
+    ),
+    plain(
+        "USER_METADATA_SCHEMA",
+        Nothing,
+        "/etc/gatepost/metadata.schema.json",
+        "A file with the JSON Schema (draft 2020-12) that users' `metadata` has to fit.",
     ),
     plain(
         "ACTIVITY_RETENTION_DAYS",
@@ -415,6 +445,12 @@ const SESSIONS: &[Variable] = &[
         "A refresh token used a second time within this answers with the same successor, up to 60 s; later it ends the session.",
     ),
     plain(
+        "TRUSTED_DEVICE_TTL",
+        Text("30d"),
+        "30d",
+        "For how long a device that its user trusts is not asked for a second factor, from 1 m to 90 days; ends with any change of credentials.",
+    ),
+    plain(
         "JWT_ALGORITHM",
         Text("EdDSA"),
         "ES256",
@@ -425,6 +461,12 @@ const SESSIONS: &[Variable] = &[
         Text("gatepost"),
         "https://api.example.com",
         "The `aud` of access tokens, written and required.",
+    ),
+    plain(
+        "API_KEY_MAX_TTL",
+        Text("366d"),
+        "90d",
+        "An API key ends after this at the latest, up to 3660 days.",
     ),
 ];
 
@@ -481,6 +523,6 @@ const LOGS: &[Variable] = &[
         "LOG_FORMAT",
         Derived("`json`; `pretty` on a terminal"),
         "json",
-        "`json` or `pretty`.",
+        "`json` or `pretty`. With `json`, audit entries go to standard output, the rest to standard error.",
     ),
 ];

@@ -7,6 +7,21 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::*;
 
 #[test]
+fn addresses_are_proven_where_mail_is_set_up_unless_said_otherwise() {
+    let server = ("SMTP_URL", "smtps://u:p@mail.example.com");
+    for (settings, expected) in [
+        (vec![], false),
+        (vec![server], true),
+        (vec![server, ("EMAIL_VERIFICATION", "off")], false),
+        (vec![("EMAIL_VERIFICATION", "required")], true),
+    ] {
+        let config = usable(&settings).config;
+        let found = config.registration.email_verification;
+        assert_eq!(found, expected, "{settings:?}");
+    }
+}
+
+#[test]
 fn development_needs_nothing() {
     let reading = usable(&[]);
     let config = &reading.config;
@@ -342,6 +357,10 @@ fn lifetimes_have_to_nest() {
     assert_eq!(
         lifetime("REFRESH_REUSE_GRACE", "61"),
         ["REFRESH_REUSE_GRACE"]
+    );
+    assert_eq!(
+        lifetime("TRUSTED_DEVICE_TTL", "91d"),
+        ["TRUSTED_DEVICE_TTL"]
     );
 }
 

@@ -11,7 +11,7 @@ use sea_orm::{
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Algorithm, KeysError, pair::KeyPair};
+use super::{Algorithm, KeysError, Rotation, pair::KeyPair};
 use crate::crypto::seal::Sealer;
 
 pub(super) const ACTIVE: &str = "active";
@@ -49,6 +49,10 @@ impl Row {
     pub(super) fn retired_jwk(&self, sealer: &Sealer) -> Result<Value, KeysError> {
         serde_json::from_slice(&self.open(sealer)?)
             .map_err(|_| self.malformed("the public key is no JSON"))
+    }
+
+    pub(super) fn opens(&self, sealer: &Sealer) -> bool {
+        self.open(sealer).is_ok()
     }
 
     fn open(&self, sealer: &Sealer) -> Result<Zeroizing<Vec<u8>>, KeysError> {
@@ -101,34 +105,48 @@ pub(super) async fn load_or_create(
     Ok(rows)
 }
 
+/// Rotates in the transaction `tx`, and holds the lock of the table until that ends.
 pub(super) async fn rotate(
-    db: &DatabaseConnection,
+    tx: &DatabaseTransaction,
     sealer: &Sealer,
     algorithm: Algorithm,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-) -> Result<(), KeysError> {
-    let tx = begin(db).await?;
-    prune(&tx, now).await?;
-    for row in read(&tx).await? {
+) -> Result<Rotation, KeysError> {
+    lock(tx).await?;
+    prune(tx, now).await?;
+    let mut retired = None;
+    for row in read(tx).await? {
         if row.state == ACTIVE {
-            retire(&tx, sealer, &row, now, expires_at).await?;
+            retire(tx, sealer, &row, now, expires_at).await?;
+            retired = Some(row.kid);
         } else if row.state == NEXT && row.algorithm != algorithm.as_str() {
             // Has signed nothing, and will not.
             let delete = "DELETE FROM signing_keys WHERE kid = $1";
             tx.execute_raw(statement(delete, [row.kid.into()])).await?;
         }
     }
-    complete(&tx, sealer, algorithm, now).await?;
-    tx.commit().await?;
-    Ok(())
+    complete(tx, sealer, algorithm, now).await?;
+    let active = read(tx)
+        .await?
+        .into_iter()
+        .find(|row| row.state == ACTIVE && row.algorithm == algorithm.as_str());
+    Ok(Rotation {
+        active: active.ok_or(KeysError::NoActiveKey)?.kid,
+        retired,
+    })
 }
 
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let tx = db.begin().await?;
+    lock(&tx).await?;
+    Ok(tx)
+}
+
+async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     let lock = "SELECT pg_advisory_xact_lock($1)";
     tx.execute_raw(statement(lock, [LOCK.into()])).await?;
-    Ok(tx)
+    Ok(())
 }
 
 async fn prune(tx: &DatabaseTransaction, now: DateTime<Utc>) -> Result<(), DbErr> {

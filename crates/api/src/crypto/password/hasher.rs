@@ -1,4 +1,4 @@
-//! Argon2id on threads of its own.
+//! Argon2id, and what other systems hashed with, on threads of their own.
 //!
 //! A hash takes some 20 ms and 19 MiB. On the threads that serve requests it would stop them; on
 //! as many threads as there are requests it would take all memory. So there are a few threads, each
@@ -22,17 +22,16 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::Password;
+use super::{
+    Password,
+    foreign::{Argon2Hash, Format, MAX_MEMORY_KIB, MAX_TIME},
+};
 
 /// Added to the nice value of the hashing threads (`nice(2)`). While all cores hash, requests that
 /// need no hash, and the database on the same machine, still get a core as soon as they want one.
 const NICENESS: i32 = 10;
 const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
-/// Stored hashes beyond these bounds are refused, whoever wrote them: one login must not take the
-/// machine's memory or its time.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_TIME: u32 = 10;
 
 /// The work that one hash takes (RFC 9106).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +116,7 @@ enum Job {
     },
     Verify {
         password: Password,
-        stored: Option<String>,
+        stored: Subject,
         reply: oneshot::Sender<Result<Verification, HashingError>>,
     },
     /// Keeps a thread busy until the other end of `end` is dropped.
@@ -126,6 +125,14 @@ enum Job {
         started: std::sync::mpsc::Sender<()>,
         end: Receiver<()>,
     },
+}
+
+/// Whose password is checked.
+enum Subject {
+    /// Somebody's, by the stored text.
+    Somebody(String),
+    /// Nobody's: takes the time of such a hash, or of one with today's parameters.
+    Nobody(Option<Arc<Format>>),
 }
 
 impl PasswordHasher {
@@ -174,11 +181,12 @@ impl PasswordHasher {
         answer.await.unwrap_or(Err(HashingError::Stopped))
     }
 
-    /// Checks `password` against `stored`.
+    /// Checks `password` against `stored`, which may be a hash of any kind that
+    /// [`Format::identify`] knows.
     ///
     /// `None` is for a user who does not exist or has no password: it takes the work of a hash
-    /// with today's parameters and never matches. So does a stored text that is no Argon2id hash,
-    /// or one that would take more than 256 MiB or 10 passes.
+    /// with today's parameters and never matches. So does a stored text that is no known hash, or
+    /// one beyond its bounds.
     ///
     /// # Errors
     ///
@@ -188,13 +196,46 @@ impl PasswordHasher {
         password: &Password,
         stored: Option<&str>,
     ) -> Result<Verification, HashingError> {
+        let stored = stored.map_or(Subject::Nobody(None), |text| {
+            Subject::Somebody(text.to_owned())
+        });
+        self.check(password, stored).await
+    }
+
+    /// Checks the password of nobody: takes the work of a hash like `like`
+    /// ([`super::Decoys::pick`]), and never matches.
+    ///
+    /// # Errors
+    ///
+    /// [`HashingError::Busy`], at once, if the queue is full.
+    pub async fn verify_nobody(
+        &self,
+        password: &Password,
+        like: Option<Arc<Format>>,
+    ) -> Result<Verification, HashingError> {
+        self.check(password, Subject::Nobody(like)).await
+    }
+
+    async fn check(
+        &self,
+        password: &Password,
+        stored: Subject,
+    ) -> Result<Verification, HashingError> {
         let (reply, answer) = oneshot::channel();
         self.submit(Job::Verify {
             password: password.clone(),
-            stored: stored.map(str::to_owned),
+            stored,
             reply,
         })?;
         answer.await.unwrap_or(Err(HashingError::Stopped))
+    }
+
+    /// How the text of every hash with today's parameters begins.
+    #[must_use]
+    pub fn current_prefix(&self) -> String {
+        let params = &self.0.shared.params;
+        let (memory, time, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+        format!("$argon2id$v=19$m={memory},t={time},p={lanes}$")
     }
 
     /// Hashes computed since the start, for metrics.
@@ -288,7 +329,7 @@ impl Worker {
                     stored,
                     reply,
                 }) if !reply.is_closed() => {
-                    let verification = self.verify(&password, stored.as_deref());
+                    let verification = self.verify(&password, stored);
                     drop(reply.send(verification));
                 }
                 #[cfg(test)]
@@ -305,7 +346,8 @@ impl Worker {
     fn hash(&mut self, password: &Password) -> Result<String, HashingError> {
         let params = self.shared.params.clone();
         let salt = random_salt();
-        let tag = self.tag(&params, password, &salt, TAG_BYTES)?;
+        let made = (Algorithm::Argon2id, Version::V0x13, &params);
+        let tag = self.tag(made, password.expose(), &salt, TAG_BYTES)?;
         let phc = |error: argon2::password_hash::phc::Error| {
             HashingError::Parameters(format!("cannot be written as a PHC string: {error}"))
         };
@@ -323,37 +365,85 @@ impl Worker {
     fn verify(
         &mut self,
         password: &Password,
-        stored: Option<&str>,
+        stored: Subject,
     ) -> Result<Verification, HashingError> {
-        let stored = stored.and_then(|text| {
-            let stored = Stored::parse(text);
-            if stored.is_none() && !self.shared.told_of_unusable.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "a stored password hash is no Argon2id hash within 256 MiB and 10 passes; \
-                     it never matches (told once)"
-                );
+        let format = match stored {
+            Subject::Nobody(like) => {
+                self.work(password, like.as_deref())?;
+                return Ok(Verification::NO);
             }
-            stored
-        });
-        let Some(stored) = stored else {
-            let params = self.shared.params.clone();
-            self.tag(&params, password, &random_salt(), TAG_BYTES)?;
-            return Ok(Verification::NO);
+            Subject::Somebody(text) => Format::identify(&text),
         };
-        let tag = self.tag(&stored.params, password, &stored.salt, stored.tag.len())?;
-        if verify_slices_are_equal(&tag, &stored.tag).is_err() {
-            return Ok(Verification::NO);
+        match format {
+            Ok(format) => self.work(password, Some(&format)),
+            Err(fault) => {
+                if !self.shared.told_of_unusable.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%fault, "a stored password hash never matches (told once)");
+                }
+                self.work(password, None)
+            }
         }
-        Ok(Verification {
+    }
+
+    /// Computes what `stored` asks for, or a hash with today's parameters that matches nothing.
+    fn work(
+        &mut self,
+        password: &Password,
+        stored: Option<&Format>,
+    ) -> Result<Verification, HashingError> {
+        match stored {
+            Some(Format::Argon2(hash)) => self.verify_argon2(password, hash),
+            Some(other) => {
+                let matches = other.matches(password.expose_typed().as_bytes());
+                self.shared.completed.fetch_add(1, Ordering::Relaxed);
+                Ok(Verification {
+                    matches: matches.unwrap_or_default(),
+                    outdated: matches.unwrap_or_default(),
+                })
+            }
+            None => {
+                let params = self.shared.params.clone();
+                for text in password.forms() {
+                    let made = (Algorithm::Argon2id, Version::V0x13, &params);
+                    self.tag(made, text, &random_salt(), TAG_BYTES)?;
+                }
+                Ok(Verification::NO)
+            }
+        }
+    }
+
+    /// Ours are made of the normalized text, those of others of what was typed; nothing tells
+    /// them apart. A second hash is computed only for what was typed in another form, whoever it
+    /// is for.
+    fn verify_argon2(
+        &mut self,
+        password: &Password,
+        stored: &Argon2Hash,
+    ) -> Result<Verification, HashingError> {
+        let made = (stored.algorithm, stored.version, &stored.params);
+        let mut found = None;
+        for (number, text) in password.forms().enumerate() {
+            let tag = self.tag(made, text, &stored.salt, stored.tag.len())?;
+            if verify_slices_are_equal(&tag, &stored.tag).is_ok() {
+                found = found.or(Some(number));
+            }
+        }
+        let is_current = stored.algorithm == Algorithm::Argon2id
+            && stored.version == Version::V0x13
+            && has_cost(&stored.params, &self.shared.params)
+            && stored.tag.len() == TAG_BYTES
+            && stored.salt.len() >= SALT_BYTES
+            && found == Some(0);
+        Ok(found.map_or(Verification::NO, |_| Verification {
             matches: true,
-            outdated: stored.params != self.shared.params || stored.salt.len() < SALT_BYTES,
-        })
+            outdated: !is_current,
+        }))
     }
 
     fn tag(
         &mut self,
-        params: &Params,
-        password: &Password,
+        (algorithm, version, params): (Algorithm, Version, &Params),
+        text: &str,
         salt: &[u8],
         length: usize,
     ) -> Result<Zeroizing<Vec<u8>>, HashingError> {
@@ -363,13 +453,8 @@ impl Worker {
             self.memory.resize(blocks.max(usual), Block::new());
         }
         let mut tag = Zeroizing::new(vec![0; length]);
-        let result = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-            .hash_password_into_with_memory(
-                password.expose().as_bytes(),
-                salt,
-                &mut tag,
-                &mut self.memory,
-            );
+        let result = Argon2::new(algorithm, version, params.clone())
+            .hash_password_into_with_memory(text.as_bytes(), salt, &mut tag, &mut self.memory);
         // A hash with larger parameters than today's must not hold its memory for ever.
         self.memory.truncate(usual);
         self.memory.shrink_to_fit();
@@ -379,35 +464,9 @@ impl Worker {
     }
 }
 
-/// A stored hash that we are willing to compute.
-struct Stored {
-    params: Params,
-    salt: Vec<u8>,
-    tag: Vec<u8>,
-}
-
-impl Stored {
-    fn parse(text: &str) -> Option<Self> {
-        let hash = PasswordHash::new(text).ok()?;
-        // Without a version the text means Argon2 1.0, which has other tags.
-        if hash.algorithm != argon2::ARGON2ID_IDENT || hash.version != Some(Version::V0x13.into()) {
-            return None;
-        }
-        let params = Params::try_from(&hash).ok()?;
-        if params.m_cost() > MAX_MEMORY_KIB || params.t_cost() > MAX_TIME {
-            return None;
-        }
-        let (salt, tag) = (hash.salt?, hash.hash?);
-        // A short tag would be matched by chance; a short salt Argon2 refuses.
-        if tag.len() < 16 || salt.len() < argon2::MIN_SALT_LEN {
-            return None;
-        }
-        Some(Self {
-            params,
-            salt: salt.to_vec(),
-            tag: tag.as_bytes().to_vec(),
-        })
-    }
+fn has_cost(stored: &Params, today: &Params) -> bool {
+    let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+    cost(stored) == cost(today)
 }
 
 fn random_salt() -> [u8; SALT_BYTES] {

@@ -21,9 +21,14 @@ const CONTEXT_WORD_MIN: usize = 4;
 /// So many letters and digits besides a context word make a password of their own.
 const CONTEXT_REST_MIN: usize = 8;
 
-/// A password in NFKC, as it is hashed (NIST SP 800-63B-4, 3.1.1.2).
+/// A password in NFKC, as it is hashed (NIST SP 800-63B-4, 3.1.1.2), and as it was typed, for
+/// hashes of systems that do not normalize.
 #[derive(Clone)]
-pub struct Password(SecretString);
+pub struct Password {
+    normal: SecretString,
+    /// Only if it differs.
+    typed: Option<SecretString>,
+}
 
 impl Password {
     /// Takes what someone typed, at login or when they choose it.
@@ -46,13 +51,30 @@ impl Password {
         if normal.len() > MAX_BYTES || normal.chars().count() > MAX_CODE_POINTS {
             return Err(PasswordFault::TooLong);
         }
-        Ok(Self(SecretString::from(normal.as_str())))
+        Ok(Self {
+            normal: SecretString::from(normal.as_str()),
+            typed: (normal.as_str() != text).then(|| SecretString::from(text)),
+        })
     }
 
     /// The normalized text.
     #[must_use]
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.normal.expose_secret()
+    }
+
+    /// What was typed.
+    #[must_use]
+    pub fn expose_typed(&self) -> &str {
+        self.typed.as_ref().unwrap_or(&self.normal).expose_secret()
+    }
+
+    /// The normalized text, and what was typed if that differs.
+    pub(super) fn forms(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.normal), self.typed.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(ExposeSecret::expose_secret)
     }
 }
 

@@ -134,8 +134,8 @@ async fn service_accounts_hold_roles_and_other_subjects_hold_none() {
     let world = World::new().await;
     let id = Uuid::now_v7();
     let sql = format!(
-        "INSERT INTO service_accounts (id, name, description, status, created_at, updated_at)
-         VALUES ('{id}', 'robot', '', 'active', now(), now())"
+        "INSERT INTO service_accounts (id, name, name_normalized, description, status, created_at, updated_at)
+         VALUES ('{id}', 'robot', 'robot', '', 'active', now(), now())"
     );
     execute(&world.app, sql).await;
     let at = (world.organization, "project", world.project);

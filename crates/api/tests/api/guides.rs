@@ -1,0 +1,92 @@
+//! The guides on mail are run as they are written: their commands by a shell, their SQL by the
+//! database, with the tokens that really came.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::post::Post;
+
+const EMAIL: &str = include_str!("../../../../docs/guides/email.md");
+const PASSWORD_RESET: &str = include_str!("../../../../docs/guides/password-reset.md");
+const ADA: &str = "ada@example.com";
+
+/// The blocks of a guide: their language, and what stands in them.
+fn blocks(guide: &str) -> Vec<(&str, &str)> {
+    let parts: Vec<&str> = guide.split("```").collect();
+    let inside = parts.iter().skip(1).step_by(2);
+    inside.filter_map(|block| block.split_once('\n')).collect()
+}
+
+/// Puts the newest token of each kind in the place of `gpx_…`.
+async fn with_tokens(post: &Post, code: &str, seen: &mut Vec<String>) -> String {
+    let mut code = code.to_owned();
+    for prefix in ["gpv_", "gpe_", "gpx_", "gpw_", "gpl_"] {
+        let placeholder = format!("{prefix}…");
+        if !code.contains(&placeholder) {
+            continue;
+        }
+        let mut number = 1 + seen
+            .iter()
+            .filter(|token| token.starts_with(prefix))
+            .count();
+        let to = if prefix == "gpe_" {
+            "ada@example.org"
+        } else {
+            ADA
+        };
+        let mut token = post.token(to, prefix, number).await;
+        while post.mails(to, prefix).len() > number {
+            number += 1;
+            token = post.token(to, prefix, number).await;
+        }
+        code = code.replace(&placeholder, &token);
+        seen.push(token);
+    }
+    code
+}
+
+async fn run(post: &Post, guide: &str) {
+    let mut seen = Vec::new();
+    let blocks = blocks(guide);
+    assert!(blocks.len() > 3);
+    for (language, code) in blocks {
+        let code = with_tokens(post, code, &mut seen).await;
+        match language {
+            "sh" => {
+                let code = code.replace("http://localhost:8004", &post.app.address);
+                let output = Command::new("bash")
+                    .args(["-euo", "pipefail", "-c", &code])
+                    .env("NO_PROXY", "127.0.0.1")
+                    .stdin(Stdio::null())
+                    .output()
+                    .await
+                    .unwrap();
+                let told = String::from_utf8_lossy(&output.stdout);
+                let faults = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{code}\n{told}\n{faults}");
+            }
+            "sql" => {
+                let sql = sqlx::AssertSqlSafe(code);
+                sqlx::query(sql)
+                    .fetch_all(&mut post.app.sql().await)
+                    .await
+                    .unwrap();
+            }
+            other => panic!("nothing runs {other}"),
+        }
+    }
+}
+
+#[actix_web::test]
+async fn the_guide_to_email_runs_as_written() {
+    let post = Post::verifying("open").await;
+    run(&post, EMAIL).await;
+}
+
+#[actix_web::test]
+async fn the_guide_to_forgotten_passwords_runs_as_written() {
+    let post = Post::open().await;
+    post.app.user("ada").await;
+    run(&post, PASSWORD_RESET).await;
+}

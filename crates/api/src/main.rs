@@ -114,7 +114,7 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match command {
-        Command::Serve => serve::serve(serve::settings_or_exit()).await?,
+        Command::Serve => Box::pin(serve::serve(serve::settings_or_exit())).await?,
         Command::Dev { ephemeral, data } => {
             Box::pin(dev::dev(
                 serve::settings_or_exit(),

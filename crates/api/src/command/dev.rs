@@ -66,7 +66,7 @@ pub async fn dev(config: Config, dev: Dev) -> anyhow::Result<()> {
             ""
         }
     );
-    let result = on_cluster(config, &secrets, &cluster, &database).await;
+    let result = Box::pin(on_cluster(config, &secrets, &cluster, &database)).await;
     let stopped = cluster.stop().await;
     result?;
     stopped?;

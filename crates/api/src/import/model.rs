@@ -133,8 +133,10 @@ impl Imported {
         })?;
         let password = match (line.password_hash, line.keycloak) {
             (None, None) => None,
-            (Some(text), None) => Some(Format::identify(&text).map_err(refused)?),
-            (None, Some(credential)) => Some(Format::of_keycloak(&credential).map_err(refused)?),
+            (Some(text), None) => Some(Format::identify(&text).map_err(|fault| refused(&fault))?),
+            (None, Some(credential)) => {
+                Some(Format::of_keycloak(&credential).map_err(|fault| refused(&fault))?)
+            }
             (Some(_), Some(_)) => {
                 let text = "password_hash and keycloak exclude each other: leave one out";
                 return Err(("two_passwords", text.to_owned()));
@@ -175,7 +177,7 @@ impl Imported {
     }
 }
 
-fn refused(fault: FormatFault) -> Fault {
+fn refused(fault: &FormatFault) -> Fault {
     (fault.code(), format!("password: {fault}"))
 }
 

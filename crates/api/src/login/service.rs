@@ -51,13 +51,12 @@ pub async fn login(state: &AppState, origin: &Origin, login: Login) -> Result<Ou
         .map_err(|seconds| LoginError::Throttled { seconds })?;
     let password = password.map_err(|_| LoginError::InvalidCredentials)?;
     let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-    let verification = match stored {
-        Some(stored) => state.hasher.verify(&password, Some(stored)).await?,
+    let verification = if let Some(stored) = stored {
+        state.hasher.verify(&password, Some(stored)).await?
+    } else {
         // Takes the time that somebody's password takes.
-        None => {
-            let like = state.decoys.pick(&name);
-            state.hasher.verify_nobody(&password, like).await?
-        }
+        let like = state.decoys.pick(&name);
+        state.hasher.verify_nobody(&password, like).await?
     };
     let Some(user) = user.as_ref().filter(|_| verification.matches) else {
         note_failure(state, origin, user.as_ref()).await?;

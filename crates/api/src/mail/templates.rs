@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+
 use super::{
     message::Message,
     render::{Rendered, Values, date, render},
@@ -84,19 +86,9 @@ impl Message {
                 ("link", link.into()),
                 ("expires_at", date(language, *expires_at)),
             ],
-            Self::EmailVerification { link, expires_at } => {
-                vec![
-                    ("link", link.into()),
-                    ("expires_at", date(language, *expires_at)),
-                ]
-            }
+            Self::EmailVerification { link, expires_at } => until(language, link, *expires_at),
             Self::EmailTaken { link } => vec![("link", link.into())],
-            Self::EmailChangeConfirm { link, expires_at } => {
-                vec![
-                    ("link", link.into()),
-                    ("expires_at", date(language, *expires_at)),
-                ]
-            }
+            Self::EmailChangeConfirm { link, expires_at } => until(language, link, *expires_at),
             Self::EmailChangeNotice {
                 new_email,
                 link,
@@ -115,19 +107,9 @@ impl Message {
                 ("link", link.into()),
                 ("expires_at", date(language, *expires_at)),
             ],
-            Self::PasswordReset { link, expires_at } => {
-                vec![
-                    ("link", link.into()),
-                    ("expires_at", date(language, *expires_at)),
-                ]
-            }
+            Self::PasswordReset { link, expires_at } => until(language, link, *expires_at),
             Self::PasswordChanged { lockdown } => vec![("lockdown", lockdown.into())],
-            Self::LockedDown { link, expires_at } => {
-                vec![
-                    ("link", link.into()),
-                    ("expires_at", date(language, *expires_at)),
-                ]
-            }
+            Self::LockedDown { link, expires_at } => until(language, link, *expires_at),
             Self::NewDevice {
                 device,
                 address,
@@ -161,12 +143,7 @@ impl Message {
             Self::ApiKeyCreated { name, lockdown } => {
                 vec![("name", name.into()), ("lockdown", lockdown.into())]
             }
-            Self::AccountCreated { link, expires_at } => {
-                vec![
-                    ("link", link.into()),
-                    ("expires_at", date(language, *expires_at)),
-                ]
-            }
+            Self::AccountCreated { link, expires_at } => until(language, link, *expires_at),
             Self::AccountDisabled => vec![],
             Self::AccountEnabled { link } => vec![("link", link.into())],
             Self::AccountUnlocked { link } => vec![("link", link.into())],
@@ -183,11 +160,17 @@ impl Message {
     }
 }
 
+fn until(language: Language, link: &str, expires_at: DateTime<Utc>) -> Values<'_> {
+    vec![
+        ("link", link.into()),
+        ("expires_at", date(language, expires_at)),
+    ]
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeSet;
 
-    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;

@@ -397,11 +397,8 @@ async fn entries_go_to_standard_output_as_they_were_sealed() {
     let mut child = command
         .env("APP_PORT", "0")
         .env("METRICS_PORT", "0")
-        .env("SECRET_KEY", "0123456789abcdefa".repeat(4)[..64].to_owned())
-        .env(
-            "CSRF_SECRET_KEY",
-            "0123456789abcdefb".repeat(4)[..64].to_owned(),
-        )
+        .env("SECRET_KEY", &"0123456789abcdefa".repeat(4)[..64])
+        .env("CSRF_SECRET_KEY", &"0123456789abcdefb".repeat(4)[..64])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();

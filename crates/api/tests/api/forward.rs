@@ -248,7 +248,7 @@ async fn browsers_are_sent_to_the_login_and_back_to_hosts_that_the_operator_name
 }
 
 /// An application that answers with the headers that it gets.
-async fn application() -> (String, ServerHandle) {
+fn application() -> (String, ServerHandle) {
     async fn echo(request: HttpRequest) -> HttpResponse {
         let headers: serde_json::Map<String, Value> = request
             .headers()
@@ -364,7 +364,7 @@ async fn nginx_lets_through_whom_gatepost_knows_and_says_who_it_is() {
     let app = TestApp::spawn().await;
     let ada = app.user("ada").await;
     verified(&app, "ada@example.com").await;
-    let (address, server) = application().await;
+    let (address, server) = application();
     let nginx = Nginx::start(app.address.trim_start_matches("http://"), &address).await;
     let through = |client: &Client| client.at_address(&nginx.address);
 
@@ -430,7 +430,7 @@ async fn nginx_lets_through_whom_gatepost_knows_and_says_who_it_is() {
 async fn nginx_refuses_what_is_not_permitted_and_what_has_ended() {
     let app = TestApp::spawn().await;
     let (admin, ada) = (app.admin().await, app.user("ada").await);
-    let (address, server) = application().await;
+    let (address, server) = application();
     let nginx = Nginx::start(app.address.trim_start_matches("http://"), &address).await;
     let through = |client: &Client| client.at_address(&nginx.address);
 

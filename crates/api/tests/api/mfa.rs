@@ -53,7 +53,7 @@ fn wrong_code(app: &TestApp, secret: &str) -> String {
             String::from_utf8(run.stdout).unwrap().trim().to_owned()
         })
         .collect();
-    (0..)
+    (0..=near.len())
         .map(|number| format!("{number:06}"))
         .find(|code| !near.contains(code))
         .unwrap()

@@ -20,6 +20,7 @@ const FIREBASE: &str = "$firebase-scrypt$ln=14,r=8,sep=Bw==,\
     $lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==";
 
 /// Name, text, password.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn vectors() -> Vec<(&'static str, &'static str, String)> {
     let (horse, cat, long) = (HORSE.to_owned(), CAT.to_owned(), long());
     vec![

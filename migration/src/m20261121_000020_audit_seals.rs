@@ -105,5 +105,7 @@ ALTER TABLE audit_log
 CREATE INDEX audit_log_organization_id_idx ON audit_log (organization_id, at);
 CREATE INDEX audit_log_target_idx ON audit_log (target_type, target_id);
 CREATE INDEX audit_log_actor_id_idx ON audit_log (actor_id);
+CREATE INDEX audit_log_logins_idx ON audit_log (at, action)
+    WHERE action IN ('session.opened', 'session.login_failed', 'user.registered');
 ",
 };

@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 27] = [
+const RIGHTS: [(&str, &str); 28] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -33,6 +33,7 @@ const RIGHTS: [(&str, &str); 27] = [
     ("projects", ALL),
     ("recovery_codes", ALL),
     ("refresh_tokens", ALL),
+    ("resources", ALL),
     ("roles", ALL),
     ("seaql_migrations", "SELECT"),
     ("service_accounts", ALL),

@@ -7,7 +7,7 @@ use actix_web::{
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::{Method, header},
     middleware::{Condition, from_fn},
-    web::{self, Data, QueryConfig},
+    web::{self, Data, PathConfig, QueryConfig},
 };
 
 use crate::{
@@ -38,9 +38,12 @@ pub fn build(
             .unwrap_or(&message);
         Problem::invalid("", "invalid_query", message).into()
     });
+    // What cannot be read names nothing.
+    let path = PathConfig::default().error_handler(|_, _| Problem::plain(Code::NotFound).into());
     App::new()
         .app_data(state)
         .app_data(query)
+        .app_data(path)
         .configure(routes::register)
         .default_service(web::to(not_found))
         .wrap(Condition::new(has_origins, cors))

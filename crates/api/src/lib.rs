@@ -10,7 +10,7 @@
 //!   [`email`], [`recovery`], [`pages`], [`one_time`], [`activity`], [`keys`], [`api_keys`],
 //!   [`service_accounts`], [`tokens`], [`forward`]
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
-//!   [`roles`], [`role_assignments`], [`invitations`]
+//!   [`roles`], [`role_assignments`], [`invitations`], [`resources`]
 //! - What you may do: [`policy`], [`authzen`]
 //! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
@@ -49,6 +49,7 @@ pub mod problems;
 pub mod projects;
 pub mod recovery;
 pub mod registration;
+pub mod resources;
 pub mod role_assignments;
 pub mod roles;
 pub mod routes;

@@ -38,6 +38,7 @@ use crate::{
     projects::{handlers as projects, model as project},
     recovery::handlers as recovery,
     registration::handlers as registration,
+    resources::{handlers as resources, model as resource},
     role_assignments::{handlers as role_assignments, model as role_assignment},
     service_accounts::{handlers as service_accounts, model as service_account},
     sessions::{handlers as sessions, model as session},
@@ -142,7 +143,7 @@ pub fn protected() -> Vec<Row> {
         row(put.clone(), "/api/admin/users/{user_id}/enable", administration::UpdateUser, admin::enable),
         row(put.clone(), "/api/admin/users/{user_id}/unlock", administration::UpdateUser, admin::unlock),
         row(put.clone(), "/api/admin/users/{user_id}/require-password-change", administration::UpdateUser, admin::require_password_change),
-        row(put, "/api/admin/users/{user_id}/reset-mfa", administration::UpdateUser, admin::reset_mfa),
+        row(put.clone(), "/api/admin/users/{user_id}/reset-mfa", administration::UpdateUser, admin::reset_mfa),
         row(get.clone(), "/api/admin/users/{user_id}/sessions", administration::ReadUser, admin::list_sessions),
         row(delete.clone(), "/api/admin/users/{user_id}/sessions", administration::UpdateUser, admin::end_sessions),
         row(get.clone(), "/api/admin/users/{user_id}/activity", administration::ReadUser, admin::list_activity),
@@ -183,12 +184,21 @@ pub fn protected() -> Vec<Row> {
         row(patch, "/api/projects/{project_id}", project::Update, projects::update),
         row(delete.clone(), "/api/projects/{project_id}", project::Delete, projects::delete),
 
+        row(get.clone(), "/api/resources", resource::ReadAnywhere, resources::list),
+        row(post.clone(), "/api/resources/batch", resource::ManageAnywhere, resources::register),
+        row(get.clone(), "/api/resources/{type}/{id}", resource::ReadAnywhere, resources::read),
+        row(put, "/api/resources/{type}/{id}", resource::ManageAnywhere, resources::put),
+        row(delete.clone(), "/api/resources/{type}/{id}", resource::ManageAnywhere, resources::delete),
+
         row(get, "/api/role-assignments", role_assignment::List, role_assignments::list),
         row(post.clone(), "/api/role-assignments", role_assignment::AssignAnywhere, role_assignments::create),
         row(delete, "/api/role-assignments/{assignment_id}", role_assignment::Remove, role_assignments::delete),
 
         row(post.clone(), "/access/v1/evaluation", Evaluate, authzen::evaluation),
-        row(post, "/access/v1/evaluations", Evaluate, authzen::evaluations),
+        row(post.clone(), "/access/v1/evaluations", Evaluate, authzen::evaluations),
+        row(post.clone(), "/access/v1/search/subject", Evaluate, authzen::search_subjects),
+        row(post.clone(), "/access/v1/search/resource", Evaluate, authzen::search_resources),
+        row(post, "/access/v1/search/action", Evaluate, authzen::search_actions),
     ]
 }
 

@@ -19,6 +19,7 @@
 //! | [`project`] | `projects` | A part of an account |
 //! | [`recovery_code`] | `recovery_codes` | A code that stands in for a lost factor, once |
 //! | [`refresh_token`] | `refresh_tokens` | The chain of refresh tokens of a session; one of them is unused |
+//! | [`resource`] | `resources` | A thing of an application that it registered, and where it stands |
 //! | [`role`] | `roles` | A named set of permissions: built in, or made by one organization |
 //! | [`service_account`] | `service_accounts` | A principal that is a program |
 //! | [`session`] | `sessions` | Where a person is logged in: one row per login, kept after it ends |
@@ -52,6 +53,7 @@ pub mod outbox;
 pub mod project;
 pub mod recovery_code;
 pub mod refresh_token;
+pub mod resource;
 pub mod role;
 pub mod service_account;
 pub mod session;

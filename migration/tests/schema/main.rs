@@ -10,6 +10,7 @@ mod audit;
 mod cluster;
 mod history;
 mod program;
+mod resources;
 mod rules;
 
 use std::{

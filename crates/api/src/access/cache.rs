@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{
     actor::{Principal, SessionState, Subject},
     key::KeyState,
+    registered::{Key, Registration},
     resource::{Located, ResourceRef, ResourceType},
 };
 use crate::crypto::keys::AccessClaims;
@@ -47,6 +48,10 @@ pub enum Change {
     Role,
     /// Where a resource stands, or that it is gone.
     Resource(ResourceRef),
+    /// What an application registered by this type and id.
+    Registered(Key),
+    /// Where things stand that applications registered.
+    Registrations,
     /// The signing keys.
     Keys,
 }
@@ -69,11 +74,23 @@ impl Change {
                 r#type.parse::<ResourceType>().ok()?,
                 id.parse().ok()?,
             )),
+            ("registered", Some(key), None) => Self::Registered(hash(key)?),
+            ("registrations", None, None) => Self::Registrations,
             ("keys", ..) => Self::Keys,
             _ => return None,
         };
         words.next().is_none().then_some(change)
     }
+}
+
+/// Reads 64 hexadecimal digits.
+fn hash(text: &str) -> Option<Key> {
+    let mut key = [0; 32];
+    (text.len() == 64 && text.is_ascii()).then_some(())?;
+    for (index, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(key)
 }
 
 /// Everything that is kept in memory.
@@ -91,6 +108,8 @@ pub struct Caches {
     pub subjects: Cached<Principal, Subject>,
     /// Where resources stand.
     pub resources: Cached<ResourceRef, Located>,
+    /// What applications have registered, and what they are known not to have.
+    pub registrations: Cached<Key, Registration>,
     listening: Arc<AtomicBool>,
 }
 
@@ -110,6 +129,7 @@ impl Default for Caches {
                 .build(),
             subjects: Cached::new(&listening),
             resources: Cached::new(&listening),
+            registrations: Cached::new(&listening),
             listening,
         }
     }
@@ -124,7 +144,13 @@ impl Caches {
             Change::User(id) => self.subjects.touch(&Principal::user(*id)),
             Change::Grants(principal) => self.subjects.touch(principal),
             Change::Role => self.subjects.touch_all(),
-            Change::Resource(resource) => self.resources.touch(resource),
+            Change::Resource(resource) => {
+                self.resources.touch(resource);
+                // What stands below it moves or goes along.
+                self.registrations.touch_all();
+            }
+            Change::Registered(key) => self.registrations.touch(key),
+            Change::Registrations => self.registrations.touch_all(),
             Change::Keys => self.tokens.invalidate_all(),
         }
     }
@@ -136,6 +162,7 @@ impl Caches {
         self.keys.touch_all();
         self.subjects.touch_all();
         self.resources.touch_all();
+        self.registrations.touch_all();
     }
 
     /// Says whether changes made elsewhere are heard of. While not, nothing is answered from memory.
@@ -286,7 +313,22 @@ mod tests {
                 id
             )))
         );
-        for wrong in ["", "session", "session x", "user a b", "resource project"] {
+        let key = crate::access::registered::key("record", "1");
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            Change::parse(&format!("registered {hex}")),
+            Some(Change::Registered(key))
+        );
+        assert_eq!(Change::parse("registrations"), Some(Change::Registrations));
+        for wrong in [
+            "",
+            "session",
+            "registered 12",
+            "registrations x",
+            "session x",
+            "user a b",
+            "resource project",
+        ] {
             assert_eq!(Change::parse(wrong), None, "{wrong}");
         }
     }

@@ -13,6 +13,7 @@ pub mod key;
 pub mod listener;
 pub mod permit;
 pub mod question;
+pub mod registered;
 pub mod resource;
 pub mod seen;
 pub mod step_up;

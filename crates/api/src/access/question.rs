@@ -116,7 +116,7 @@ pub fn actor(state: &AppState, actor: &Actor) -> policy::Subject {
 
 /// A resource of ours as policies see it.
 pub fn resource(located: &Located) -> policy::Resource {
-    let mut resource = policy::Resource::at(located.path.iter().map(place).collect());
+    let mut resource = policy::Resource::at(located.path.iter().map(Place::from).collect());
     if let Some(owner) = located.owner_id {
         resource
             .properties
@@ -140,15 +140,17 @@ fn given(grant: &Grant) -> policy::Grant {
         id: grant.id,
         role: grant.role.to_string(),
         permissions: grant.permissions.to_vec(),
-        resource: place(&grant.resource),
+        resource: Place::from(&grant.resource),
         expires_at: grant.expires_at,
     }
 }
 
-fn place(resource: &ResourceRef) -> Place {
-    match resource.id {
-        Some(id) => Place::new(resource.kind.as_str(), id.to_string()),
-        None => Place::system(),
+impl From<&ResourceRef> for Place {
+    fn from(resource: &ResourceRef) -> Self {
+        match resource.id {
+            Some(id) => Self::new(resource.kind.as_str(), id.to_string()),
+            None => Self::system(),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::{
@@ -14,12 +16,16 @@ use crate::{
     access::{
         actor::{Actor, Principal, PrincipalType, Subject},
         grants,
+        registered::{self, Registered},
         resource::{self, Located, ResourceRef, ResourceType},
     },
     policy::Place,
     problem::Problem,
     state::AppState,
 };
+
+/// Subjects that one request loads at the same time.
+const AT_ONCE: usize = 4;
 
 /// Whom a subject names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +55,38 @@ impl Named {
 pub struct Standing {
     /// The resource itself if it is ours, else what it stands below.
     pub base: Arc<Located>,
-    /// The resource itself if it is an application's.
-    pub below: Option<Place>,
+    /// From right below that down to the resource itself, if it is an application's.
+    pub below: Vec<Place>,
+    /// What the application has registered of it.
+    pub registered: Option<Arc<Registered>>,
 }
 
 impl Standing {
+    /// Of one of our own resources.
+    fn of(base: Arc<Located>) -> Self {
+        Self {
+            base,
+            below: Vec::new(),
+            registered: None,
+        }
+    }
+
+    /// Of what an application has registered.
+    fn at(registered: Arc<Registered>) -> Self {
+        Self {
+            base: Arc::clone(&registered.base),
+            below: registered.below.clone(),
+            registered: Some(registered),
+        }
+    }
+
+    /// Of what stands right below this, and of which no more is known.
+    fn below(mut self, itself: Place) -> Self {
+        self.below.push(itself);
+        self.registered = None;
+        self
+    }
+
     /// Where a caller needs the right to ask about it: its organization, or the system.
     pub fn home(&self) -> ResourceRef {
         self.base
@@ -71,6 +104,7 @@ pub struct Lookup<'a> {
     logins: HashMap<String, Option<Uuid>>,
     subjects: HashMap<Principal, Option<Arc<Subject>>>,
     located: HashMap<ResourceRef, Option<Arc<Located>>>,
+    registered: HashMap<Place, Option<Arc<Registered>>>,
 }
 
 impl<'a> Lookup<'a> {
@@ -82,6 +116,7 @@ impl<'a> Lookup<'a> {
             logins: HashMap::new(),
             subjects: HashMap::new(),
             located: HashMap::new(),
+            registered: HashMap::new(),
         }
     }
 
@@ -126,19 +161,60 @@ impl<'a> Lookup<'a> {
         let Entity { kind, id, .. } = &question.resource;
         if let Ok(kind) = kind.parse() {
             let base = self.ours(kind, Some(id)).await?;
-            return Ok(base.map(|base| Standing { base, below: None }));
+            return Ok(base.map(Standing::of));
         }
-        let base = match &question.parent {
-            None => Some(Arc::new(Located::system())),
-            Some(Parent { kind, id }) => match kind.parse() {
-                Ok(kind) => self.ours(kind, id.as_deref()).await?,
-                Err(()) => None,
+        if let Some(known) = self.registered(kind, id).await? {
+            return Ok(Some(Standing::at(known)));
+        }
+        let above = match &question.parent {
+            None => Some(Standing::of(Arc::new(Located::system()))),
+            Some(Parent { kind, id }) => match (kind.parse(), id) {
+                (Ok(kind), id) => self.ours(kind, id.as_deref()).await?.map(Standing::of),
+                (Err(()), Some(id)) => self.registered(kind, id).await?.map(Standing::at),
+                (Err(()), None) => None,
             },
         };
-        Ok(base.map(|base| Standing {
-            base,
-            below: Some(Place::new(kind.as_str(), id.as_str())),
-        }))
+        Ok(above.map(|above| above.below(Place::new(kind.as_str(), id.as_str()))))
+    }
+
+    /// What an application has registered by this type and id.
+    async fn registered(
+        &mut self,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<Arc<Registered>>, Problem> {
+        let place = Place::new(kind, id);
+        if let Some(known) = self.registered.get(&place) {
+            return Ok(known.clone());
+        }
+        let found = registered::find(self.state, kind, id).await?;
+        self.registered.insert(place, found.clone());
+        Ok(found)
+    }
+
+    /// Takes in what a search has found of registered things.
+    pub fn know_registered(&mut self, found: Arc<Registered>) {
+        let place = Place::new(found.kind.as_str(), found.external_id.as_str());
+        self.registered.insert(place, Some(found));
+    }
+
+    /// Takes in what a search has found of our own resources.
+    pub fn know_located(&mut self, found: Located) {
+        self.located.insert(found.resource, Some(Arc::new(found)));
+    }
+
+    /// Takes in what principals hold, some at a time.
+    pub async fn know_subjects(&mut self, principals: &[Principal]) -> Result<(), Problem> {
+        let state = self.state;
+        let found: Vec<_> = stream::iter(principals.iter().copied())
+            .map(|principal| async move {
+                Ok::<_, DbErr>((principal, grants::subject(state, principal).await?))
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        self.subjects.extend(found);
+        Ok(())
     }
 
     async fn ours(

@@ -1,13 +1,16 @@
 //! The action that asking is, and the answers.
 
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     access::permit::{Action, Target},
-    policy::{Decision, Reason},
+    crypto::keys::{KeysError, SigningKeys},
+    policy::{Decision, Place, Reason},
 };
 
 /// Asking for decisions. About whom and what is judged once the body is read.
@@ -39,6 +42,13 @@ pub struct AnswerContext {
     /// The role assignments that allow it; empty if it is allowed for another reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched_grants: Option<Vec<String>>,
+    /// With `context.explain`: the same assignments, and how the subject comes by each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Vec<GrantView>>,
+    /// With `context.explain`, of a no: which role at which place would have made it a yes, the
+    /// nearest place and the least role first. Absent where too much was asked to explain it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_allow: Option<Vec<WouldAllow>>,
     /// What must be done besides. Who does not know one of these must refuse.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Value>,
@@ -48,6 +58,51 @@ pub struct AnswerContext {
     /// Why one item of a batch could not be decided; `decision` is `false` then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ItemError>,
+}
+
+/// A role assignment that allows something, and how the subject comes by it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenGrant)]
+pub struct GrantView {
+    /// The role assignment.
+    pub assignment: Uuid,
+    /// The role's key.
+    pub role: String,
+    /// Where it is held.
+    pub at: PlaceView,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A role that would allow what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AuthzenWouldAllow)]
+pub struct WouldAllow {
+    /// The role's key.
+    pub role: String,
+    /// Where it would have to be held.
+    pub at: PlaceView,
+}
+
+/// A place in the hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AuthzenPlace)]
+pub struct PlaceView {
+    /// What it is.
+    pub r#type: String,
+    /// Which one; only the system has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+impl From<Place> for PlaceView {
+    fn from(place: Place) -> Self {
+        Self {
+            r#type: place.r#type,
+            id: place.id,
+        }
+    }
 }
 
 /// One reason of a decision.
@@ -91,7 +146,7 @@ impl Answer {
                 matched_grants: Some(decision.matched_grants),
                 obligations: decision.obligations,
                 policy,
-                error: None,
+                ..AnswerContext::default()
             },
         }
     }
@@ -177,6 +232,12 @@ pub struct Metadata {
     pub access_evaluation_endpoint: String,
     /// For many.
     pub access_evaluations_endpoint: String,
+    /// For who may do something.
+    pub search_subject_endpoint: String,
+    /// For what someone may do it with.
+    pub search_resource_endpoint: String,
+    /// For what someone may do.
+    pub search_action_endpoint: String,
 }
 
 impl Metadata {
@@ -186,6 +247,53 @@ impl Metadata {
             policy_decision_point: public_url.to_owned(),
             access_evaluation_endpoint: format!("{public_url}/access/v1/evaluation"),
             access_evaluations_endpoint: format!("{public_url}/access/v1/evaluations"),
+            search_subject_endpoint: format!("{public_url}/access/v1/search/subject"),
+            search_resource_endpoint: format!("{public_url}/access/v1/search/resource"),
+            search_action_endpoint: format!("{public_url}/access/v1/search/action"),
         }
+    }
+}
+
+/// [`Metadata`], and the same once more as a JWT.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = AuthzenSignedConfiguration)]
+pub struct SignedMetadata {
+    /// As it is.
+    #[serde(flatten)]
+    pub metadata: Metadata,
+    /// The same members, with `iss` and `iat`, as a JWS of type `authzen-configuration+jwt`.
+    pub signed_metadata: String,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    iat: i64,
+    #[serde(flatten)]
+    metadata: &'a Metadata,
+}
+
+impl SignedMetadata {
+    /// Of the instance at `public_url`, signed by its active key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Crypto`] if the cryptographic library fails.
+    pub fn make(
+        public_url: &str,
+        keys: &SigningKeys,
+        now: DateTime<Utc>,
+    ) -> Result<Self, KeysError> {
+        let metadata = Metadata::at(public_url);
+        let claims = Claims {
+            iss: public_url,
+            iat: now.timestamp(),
+            metadata: &metadata,
+        };
+        let signed_metadata = keys.sign_as("authzen-configuration+jwt", &claims)?;
+        Ok(Self {
+            metadata,
+            signed_metadata,
+        })
     }
 }

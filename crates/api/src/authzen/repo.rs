@@ -1,10 +1,16 @@
-//! Queries on users.
+//! Queries on users and roles.
 
-use entity::user;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use entity::{role, user};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use uuid::Uuid;
 
-use crate::http::text::normalized;
+use crate::{
+    database::tx::{Scope, Tx},
+    http::text::normalized,
+    state::AppState,
+};
 
 /// No address and no username is longer.
 const LONGEST: usize = 254;
@@ -26,4 +32,21 @@ pub async fn user_id(db: &impl ConnectionTrait, login: &str) -> Result<Option<Uu
         .into_tuple()
         .one(db)
         .await
+}
+
+/// Roles that the organization has made, the oldest `limit` of them.
+pub async fn roles(
+    state: &AppState,
+    organization: Uuid,
+    limit: u64,
+) -> Result<Vec<role::Model>, DbErr> {
+    let tx = Tx::begin(state, &Scope::Organizations(vec![organization])).await?;
+    let rows = role::Entity::find()
+        .filter(role::Column::OrganizationId.eq(organization))
+        .order_by_asc(role::Column::Id)
+        .limit(limit)
+        .all(&*tx)
+        .await?;
+    tx.commit().await?;
+    Ok(rows)
 }

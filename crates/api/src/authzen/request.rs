@@ -5,6 +5,7 @@
 //! unknown ones are ignored, as `AuthZEN` 1.0 demands.
 
 mod read;
+mod search;
 mod wire;
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Bytes};
@@ -12,10 +13,13 @@ use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 
-pub use self::wire::{BatchText, QuestionText, Semantic};
 use self::{
     read::{fault, join, malformed, parse, scan},
     wire::{ActionText, EntityText, ItemText, Options},
+};
+pub use self::{
+    search::{Kind, Search},
+    wire::{BatchText, QuestionText, SearchText, Semantic},
 };
 use crate::{
     http::body,
@@ -266,6 +270,28 @@ pub struct Parent {
 }
 
 impl Question {
+    /// Whether more is wanted than the answer: `context.explain`.
+    pub fn explain(&self) -> bool {
+        self.context.get("explain") == Some(&Value::Bool(true))
+    }
+
+    /// The question that someone at the command line asks.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn plain(subject: Entity, action: &str, resource: Entity) -> Result<Self, FieldError> {
+        Self::of(Members {
+            subject: Ok(subject),
+            action: Ok(Action {
+                name: action.to_owned(),
+                properties: Map::new(),
+            }),
+            resource: Ok(resource),
+            context: Ok(Map::new()),
+        })
+    }
+
     fn of(members: Members) -> Result<Self, FieldError> {
         let (subject, action, resource) = (members.subject?, members.action?, members.resource?);
         let starred = if action.name.contains('*') {

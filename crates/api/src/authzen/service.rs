@@ -1,34 +1,22 @@
-//! Who may ask about whom, and what the policy answers.
-
-use std::collections::HashMap;
+//! What the policy answers.
 
 use actix_web::http::StatusCode;
-use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use super::{
-    lookup::{Lookup, Named, Standing},
-    model::{Absence, Answer, Evaluate},
-    request::{Batch, Entity, Question, Semantic},
+    explain::Explainer,
+    inquiry::{Inquiry, Open, Prepared},
+    model::{Answer, Evaluate},
+    request::{Batch, Question, Semantic},
 };
 use crate::{
-    access::{
-        actor::Subject,
-        permit::Permit,
-        question,
-        resource::{Located, ResourceRef, ResourceType},
-    },
-    policy::{self, Decision, Input, PolicyUnavailable},
+    access::{permit::Permit, question},
+    policy::{Decision, Input, PolicyUnavailable},
     problem::{Code, Problem},
     state::AppState,
 };
 
-/// What one needs to ask about others.
-const EVALUATE: &str = "authz:evaluate";
-const REFUSED: &str = "To ask about someone else, `authz:evaluate` is needed at the organization \
+pub(super) const REFUSED: &str = "To ask about someone else, `authz:evaluate` is needed at the organization \
                        of the resource, or at the system where there is none.";
-/// What Gatepost alone says of a subject: whoever may ask could otherwise make it up.
-const RESERVED: [&str; 4] = ["status", "mfa", "auth_age", "credential"];
 /// Items that are decided at once where the first ones may be all that is needed.
 const STEP: usize = 16;
 
@@ -47,7 +35,9 @@ pub async fn one(
         Prepared::Known(answer) => Ok(answer),
         Prepared::Open(open) => {
             let decision = question::decide(state, &open.input).await?;
-            Ok(open.hidden.answer(decision, state.policy.digest()))
+            let mut answer = open.hidden.answer(decision, state.policy.digest());
+            Explainer::new(state).explain(&open, &mut answer).await?;
+            Ok(answer)
         }
     }
 }
@@ -67,6 +57,7 @@ pub async fn many(
         Semantic::ExecuteAll => usize::MAX,
         Semantic::DenyOnFirstDeny | Semantic::PermitOnFirstPermit => STEP,
     };
+    let mut explainer = Explainer::new(state);
     let mut questions = batch.questions().peekable();
     let mut answers = Vec::new();
     while questions.peek().is_some() {
@@ -83,8 +74,8 @@ pub async fn many(
                     }
                     Prepared::Known(answer) => Slot::Answered(answer),
                     Prepared::Open(open) => {
-                        inputs.push(open.input);
-                        Slot::Open(open.hidden)
+                        inputs.push(open.input.clone());
+                        Slot::Open(open)
                     }
                 },
             });
@@ -94,11 +85,13 @@ pub async fn many(
         for slot in slots {
             let answer = match slot {
                 Slot::Answered(answer) => answer,
-                Slot::Open(hidden) => {
+                Slot::Open(open) => {
                     let decision = decisions.next();
                     let decision = decision
                         .ok_or_else(|| question::unavailable(PolicyUnavailable::Undefined))?;
-                    hidden.answer(decision, digest.clone())
+                    let mut answer = open.hidden.answer(decision, digest.clone());
+                    explainer.explain(&open, &mut answer).await?;
+                    answer
                 }
             };
             let is_last = batch.semantic.ends_with(answer.decision);
@@ -122,192 +115,5 @@ async fn decide_many(state: &AppState, inputs: &[Input]) -> Result<Vec<Decision>
 /// A place in the answer to a batch.
 enum Slot {
     Answered(Answer),
-    Open(Hidden),
-}
-
-/// What became of a question before the policy is asked.
-enum Prepared {
-    /// The caller may not ask this.
-    Refused,
-    /// The answer does not depend on the policy.
-    Known(Answer),
-    /// The policy decides.
     Open(Box<Open>),
-}
-
-struct Open {
-    input: Input,
-    hidden: Hidden,
-}
-
-/// Whether a no must look as if the resource did not exist: who asks about themselves does
-/// not learn which ids other tenants' resources have.
-#[derive(Clone, Copy)]
-struct Hidden(bool);
-
-impl Hidden {
-    fn answer(self, decision: Decision, digest: Option<String>) -> Answer {
-        if self.0 && !decision.allow {
-            Answer::no(Absence::Resource)
-        } else {
-            Answer::of(decision, digest)
-        }
-    }
-}
-
-/// The questions of one request.
-struct Inquiry<'a> {
-    state: &'a AppState,
-    permit: &'a Permit<Evaluate>,
-    lookup: Lookup<'a>,
-    may_ask: HashMap<ResourceRef, bool>,
-}
-
-impl<'a> Inquiry<'a> {
-    fn new(state: &'a AppState, permit: &'a Permit<Evaluate>) -> Self {
-        Self {
-            state,
-            permit,
-            lookup: Lookup::new(state, permit.actor()),
-            may_ask: HashMap::new(),
-        }
-    }
-
-    /// Finds what the question names, and whether the caller may ask it.
-    async fn prepare(&mut self, question: Question) -> Result<Prepared, Problem> {
-        let standing = self.lookup.standing(&question).await?;
-        let named = self.lookup.named(&question.subject).await?;
-        let own = named.principal() == Some(self.permit.principal());
-        // What does not exist belongs to no organization.
-        let home = standing
-            .as_ref()
-            .map_or(ResourceRef::SYSTEM, Standing::home);
-        if !own && !self.may_ask(home).await? {
-            return Ok(Prepared::Refused);
-        }
-        let Some(standing) = standing else {
-            return Ok(Prepared::Known(Answer::no(Absence::Resource)));
-        };
-        let unknown = Ok(Prepared::Known(Answer::no(Absence::Subject)));
-        let subject = match named {
-            Named::Foreign => None,
-            Named::Nobody => return unknown,
-            Named::ById(principal) | Named::ByLogin(principal) => {
-                let Some(subject) = self.lookup.subject(principal).await? else {
-                    return unknown;
-                };
-                let by_login = matches!(named, Named::ByLogin(_));
-                if by_login && !own && !self.may_know(&subject, home).await? {
-                    return unknown;
-                }
-                Some(subject)
-            }
-        };
-        Ok(self.open(question, subject.as_deref(), &standing, own))
-    }
-
-    /// Whether the caller may ask about others at `home`.
-    async fn may_ask(&mut self, home: ResourceRef) -> Result<bool, Problem> {
-        if let Some(may) = self.may_ask.get(&home) {
-            return Ok(*may);
-        }
-        let may = match self.lookup.locate(home).await? {
-            None => false,
-            Some(home) => {
-                let (actor, origin) = (self.permit.actor(), self.permit.origin());
-                question::allows(self.state, actor, origin, EVALUATE, &home).await?
-            }
-        };
-        self.may_ask.insert(home, may);
-        Ok(may)
-    }
-
-    /// Whether a caller who may ask at `home` may learn that `subject` exists.
-    ///
-    /// Ids cannot be guessed, but addresses can: who may ask in one organization could
-    /// otherwise find out who has an account with the others.
-    async fn may_know(&mut self, subject: &Subject, home: ResourceRef) -> Result<bool, Problem> {
-        let organization = (home.kind == ResourceType::Organization)
-            .then_some(home.id)
-            .flatten();
-        let belongs = |id: Uuid| {
-            subject
-                .grants
-                .iter()
-                .any(|grant| grant.organization_id == Some(id))
-        };
-        Ok(organization.is_some_and(belongs) || self.may_ask(ResourceRef::SYSTEM).await?)
-    }
-
-    fn open(
-        &self,
-        question: Question,
-        known: Option<&Subject>,
-        standing: &Standing,
-        own: bool,
-    ) -> Prepared {
-        let subject = match known {
-            // A question is about its subject, not about the key that it was asked with.
-            Some(_) if own && self.permit.actor().session().is_some() => {
-                question::actor(self.state, self.permit.actor())
-            }
-            Some(subject) => question::subject(subject),
-            None => foreign(&question.subject),
-        };
-        let grants = known.map_or_else(Vec::new, |known| question::grants(known, &standing.base));
-        let hidden = own && grants.is_empty() && self.is_foreign_ground(&standing.base);
-        let input = Input {
-            subject: with(subject, question.subject.properties),
-            action: policy::Action {
-                name: question.permission,
-                properties: question.action_properties,
-            },
-            resource: resource(standing, question.resource.properties),
-            grants,
-            context: question::context(self.state, Value::Object(question.context)),
-        };
-        Prepared::Open(Box::new(Open {
-            input,
-            hidden: Hidden(hidden),
-        }))
-    }
-
-    /// Whether a resource is neither the system nor the caller.
-    fn is_foreign_ground(&self, base: &Located) -> bool {
-        base.resource != ResourceRef::SYSTEM && base.resource != self.permit.resource()
-    }
-}
-
-/// A subject that only custom rules know. Nothing is held by it, so nothing but these can
-/// allow it anything.
-fn foreign(named: &Entity) -> policy::Subject {
-    policy::Subject::new(named.kind.as_str(), named.id.as_str(), "active")
-}
-
-/// Adds what the request says of a subject.
-fn with(mut subject: policy::Subject, said: Map<String, Value>) -> policy::Subject {
-    let said = said
-        .into_iter()
-        .filter(|(name, _)| !RESERVED.contains(&name.as_str()));
-    add(&mut subject.properties, said);
-    subject
-}
-
-/// The resource with what the request says of it.
-fn resource(standing: &Standing, said: Map<String, Value>) -> policy::Resource {
-    let mut resource = question::resource(&standing.base);
-    if let Some(itself) = &standing.below {
-        resource.path.push(itself.clone());
-        // What we know of the parent is not known of this.
-        resource = policy::Resource::at(resource.path);
-    }
-    add(&mut resource.properties, said);
-    resource
-}
-
-/// A request adds, and never overrides.
-fn add(known: &mut Map<String, Value>, said: impl IntoIterator<Item = (String, Value)>) {
-    for (name, value) in said {
-        known.entry(name).or_insert(value);
-    }
 }

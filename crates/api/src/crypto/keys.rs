@@ -283,6 +283,22 @@ impl SigningKeys {
         Ok(token)
     }
 
+    /// Signs `claims` with the active key, as a compact JWS of another type than access tokens have:
+    /// none of these is taken for one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Crypto`] if the cryptographic library fails.
+    pub fn sign_as(&self, kind: &str, claims: &impl Serialize) -> Result<String, KeysError> {
+        let ring = self.0.ring.load();
+        let header = header(&ring.signer.pair, kind);
+        let claims =
+            serde_json::to_vec(claims).map_err(|_| KeysError::Crypto("claims are no JSON"))?;
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+        let signature = ring.signer.pair.sign(signed.as_bytes())?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    }
+
     /// Checks an access token at the time `now`: who signed it, for whom, and whether it is good.
     ///
     /// The algorithm is the key's, never the header's choice (RFC 8725, 3.1).
@@ -375,16 +391,21 @@ impl Ring {
 
 impl Signer {
     fn new(pair: KeyPair) -> Self {
-        let header = json!({
-            "alg": pair.algorithm().as_str(),
-            "kid": pair.kid(),
-            "typ": verify::TYPE,
-        });
         Self {
-            header: URL_SAFE_NO_PAD.encode(header.to_string()),
+            header: header(&pair, verify::TYPE),
             pair,
         }
     }
+}
+
+/// The header of a JWS of type `kind`, in base64url.
+fn header(pair: &KeyPair, kind: &str) -> String {
+    let header = json!({
+        "alg": pair.algorithm().as_str(),
+        "kid": pair.kid(),
+        "typ": kind,
+    });
+    URL_SAFE_NO_PAD.encode(header.to_string())
 }
 
 #[cfg(test)]

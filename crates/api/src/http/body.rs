@@ -19,7 +19,7 @@ use crate::problem::{Code, Problem};
 const LIMIT: usize = 64 * 1024;
 /// Below `/api/auth/`.
 const AUTH_LIMIT: usize = 16 * 1024;
-/// Batches of evaluations.
+/// Batches of evaluations, and of resources.
 const BATCH_LIMIT: usize = 256 * 1024;
 /// The whole body arrives within this time.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
@@ -130,7 +130,7 @@ pub(crate) async fn read(mut payload: Payload, limit: usize) -> Result<Bytes, Pr
 pub(crate) fn limit(path: &str) -> usize {
     if path.starts_with("/api/auth/") {
         AUTH_LIMIT
-    } else if path == "/access/v1/evaluations" {
+    } else if ["/access/v1/evaluations", "/api/resources/batch"].contains(&path) {
         BATCH_LIMIT
     } else {
         LIMIT

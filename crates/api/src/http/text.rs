@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use utoipa::ToSchema;
 
+use crate::access::registered;
+
 /// The form in which text is compared without regard to case: NFKC and lower case.
 pub fn normalized(text: &str) -> String {
     text.nfkc()
@@ -112,6 +114,28 @@ text_type! {
         fits.then_some(text).ok_or_else(|| {
             "must be 2 to 50 letters, digits, '.', '_' or '-', and begin with a letter or a digit".to_owned()
         })
+    }
+}
+
+text_type! {
+    /// A type of an application's things: `[a-z][a-z0-9_-]{0,62}`, none of Gatepost's own.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z][a-z0-9_-]{0,62}$")]
+    ThingType,
+    |text| {
+        registered::is_type(&text).then_some(text).ok_or_else(|| {
+            "must be 1 to 63 of a-z, 0-9, '_' and '-', begin with a letter, and be no type of Gatepost's own".to_owned()
+        })
+    }
+}
+
+text_type! {
+    /// What an application calls one of its things: 1 to 256 characters.
+    #[schema(min_length = 1, max_length = 256)]
+    ThingId,
+    |text| {
+        registered::is_id(&text)
+            .then_some(text)
+            .ok_or_else(|| "must have 1 to 256 characters, none of them NUL".to_owned())
     }
 }
 

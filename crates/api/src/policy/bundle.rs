@@ -125,6 +125,24 @@ impl Bundle {
         &self.digest
     }
 
+    /// Whether our own files are as they were delivered, and no other one can allow anything:
+    /// none speaks of `allow`, nor of our own packages.
+    pub(super) fn grants_alone(&self) -> bool {
+        let Ok(ours) = delivered() else {
+            return false;
+        };
+        let code = |text: &str, word: &str| {
+            let mut lines = text.lines().map(str::trim_start);
+            lines.any(|line| !line.starts_with('#') && line.contains(word))
+        };
+        self.modules
+            .iter()
+            .all(|(path, text)| match ours.get(path) {
+                Some(delivered) => delivered == text,
+                None => !code(text, "allow") && !code(text, "authz"),
+            })
+    }
+
     /// Path and text of each Rego file.
     pub(super) fn modules(&self) -> &BTreeMap<String, String> {
         &self.modules
@@ -352,6 +370,31 @@ mod tests {
             };
             assert!(named.starts_with("data/"), "{named}");
         }
+    }
+
+    #[test]
+    fn a_module_that_can_allow_something_is_noticed() {
+        let alone = |path: &str, text: &str| {
+            let bundle = Bundle::read(files(&[(path, text)])).unwrap();
+            bundle.grants_alone()
+        };
+        assert!(Bundle::load(None).unwrap().grants_alone());
+        let custom = "policies/custom/rules.rego";
+        assert!(alone(
+            custom,
+            "package gatepost.custom\n# allow\ndeny contains 1 if false"
+        ));
+        for text in [
+            "package gatepost.custom\nallow contains 1 if true",
+            "package gatepost\ncustom.allow contains 1 if true",
+            "package gatepost.authz\n_matched_grants contains 1",
+        ] {
+            assert!(!alone(custom, text), "{text}");
+        }
+        assert!(!alone(
+            "policies/gatepost/authz/authz.rego",
+            "package gatepost.authz"
+        ));
     }
 
     #[test]

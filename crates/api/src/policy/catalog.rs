@@ -198,6 +198,20 @@ pub fn covers(held: &[String], wanted: &str) -> bool {
     of_type || of_verb || of_resources()
 }
 
+/// Every permission and pattern of which one is enough for `wanted`, which is no pattern.
+///
+/// The same rule as [`covers`], for queries on what roles carry.
+pub fn sufficient(wanted: &str) -> Vec<String> {
+    let mut enough = vec!["*".to_owned(), wanted.to_owned()];
+    if let Some((kind, verb)) = wanted.split_once(':') {
+        enough.extend([format!("{kind}:*"), format!("*:{verb}")]);
+        if !TYPES.contains(&kind) {
+            enough.extend(["resource:*".to_owned(), format!("resource:{verb}")]);
+        }
+    }
+    enough
+}
+
 /// What is both in `held` and in `allowed`: whoever holds the result somewhere may do there
 /// exactly what both permissions lists cover.
 ///
@@ -281,6 +295,36 @@ mod tests {
                 expected,
                 "{permissions:?} {wanted}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_sufficient_is_what_covers() {
+        let patterns = [
+            "*",
+            "project:*",
+            "project:read",
+            "*:read",
+            "*:write",
+            "resource:*",
+            "resource:read",
+            "document:*",
+            "document:read",
+            "document:write",
+            "resource:write",
+        ];
+        for wanted in [
+            "project:read",
+            "document:read",
+            "document:write",
+            "resource:read",
+        ] {
+            let enough = sufficient(wanted);
+            for pattern in patterns {
+                let held = [pattern.to_owned()];
+                let is_enough = enough.contains(&held[0]);
+                assert_eq!(covers(&held, wanted), is_enough, "{pattern} for {wanted}");
+            }
         }
     }
 

@@ -48,6 +48,7 @@ pub struct Embedded {
 struct Loaded {
     generation: u64,
     digest: String,
+    grants_alone: bool,
     // Only locked to be copied, once for each thread.
     engine: Mutex<Engine>,
 }
@@ -130,6 +131,10 @@ impl Policy for Embedded {
         Some(self.current.load().digest.clone())
     }
 
+    fn grants_alone(&self) -> bool {
+        self.current.load().grants_alone
+    }
+
     async fn health(&self) -> Result<(), PolicyUnavailable> {
         let answers = self.decide_many(&known_questions()).await?;
         check_known_answers(&answers)
@@ -144,6 +149,7 @@ impl Loaded {
         Ok(Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             digest: bundle.digest().to_owned(),
+            grants_alone: bundle.grants_alone(),
             engine: Mutex::new(engine),
         })
     }

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     bundle::{Bundle, BundleFault},
-    catalog::{BuiltinRole, Catalog, CatalogFault, TYPES, common, covers, is_permission},
+    catalog::{
+        BuiltinRole, Catalog, CatalogFault, TYPES, common, covers, is_permission, sufficient,
+    },
     embedded::Embedded,
     input::{Action, Context, Grant, Input, Place, Resource, Subject},
     remote::{Remote, RemoteFault, RemoteOptions},
@@ -57,6 +59,12 @@ pub trait Policy: Send + Sync {
     /// SHA-256 of the policy that answers, in hexadecimal; `None` if another program
     /// holds the policy and does not say.
     fn digest(&self) -> Option<String>;
+
+    /// Whether nobody is allowed anything but by the roles that they hold and by the lists of the
+    /// catalog. A search may then look only where roles are held; else it has to try everything.
+    fn grants_alone(&self) -> bool {
+        false
+    }
 
     /// Whether questions are being answered, and known ones rightly.
     ///

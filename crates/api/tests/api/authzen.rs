@@ -5,11 +5,15 @@
     reason = "a helper that fails fails its test, as the test itself would"
 )]
 
+mod agreement;
 mod batches;
 mod callers;
+mod certification;
 mod decisions;
+mod explain;
 mod payloads;
 mod rules;
+mod search;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -139,6 +143,49 @@ async fn assign(
 async fn execute(app: &TestApp, sql: String) {
     let mut connection = app.sql().await;
     connection.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+}
+
+/// A folder with our policy and these rules beside it; it is needed only while it is read.
+fn policy_with(rules: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../opa/.");
+    let mut copy = std::process::Command::new("cp");
+    let copied = copy
+        .arg("-r")
+        .arg(ours)
+        .arg(folder.path())
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    std::fs::write(folder.path().join("policies/custom/rules.rego"), rules).unwrap();
+    folder
+}
+
+/// Everything that is found, page by page; each page is as small as it is said to be.
+async fn found(who: &Client, kind: &str, body: &Value, limit: usize) -> Vec<String> {
+    let path = format!("/access/v1/search/{kind}");
+    let (mut all, mut body) = (Vec::new(), body.clone());
+    body["page"] = json!({"limit": limit});
+    loop {
+        let answer = who.post(&path, body.clone()).await;
+        assert_eq!(answer.status, 200, "{kind} {body}: {answer:?}");
+        let results = answer.body["results"].as_array().unwrap();
+        assert!(results.len() <= limit, "{answer:?}");
+        assert_eq!(answer.body["page"]["count"], results.len());
+        for result in results {
+            let name = if kind == "action" { "name" } else { "id" };
+            all.push(result[name].as_str().unwrap().to_owned());
+        }
+        let next = answer.body["page"]["next_token"].as_str().unwrap();
+        if next.is_empty() {
+            let mut once = all.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), all.len(), "twice: {all:?}");
+            return once;
+        }
+        body["page"] = json!({"token": next});
+    }
 }
 
 fn decision(answer: &Answer) -> bool {

@@ -90,3 +90,29 @@ async fn the_guide_to_forgotten_passwords_runs_as_written() {
     post.app.user("ada").await;
     run(&post, PASSWORD_RESET).await;
 }
+
+#[actix_web::test]
+async fn the_guide_to_decisions_runs_as_written() {
+    let app = crate::harness::TestApp::spawn().await;
+    app.admin().await;
+    let code: String = blocks(include_str!("../../../../docs/guides/authzen.md"))
+        .into_iter()
+        .map(|(_, code)| code)
+        .collect();
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c"])
+        .arg(code.replace("http://localhost:8004", &app.address))
+        .env("ADMIN_EMAIL", "admin@example.com")
+        .env("ADMIN_PASSWORD", crate::harness::PASSWORD)
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    let faults = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}\n{faults}");
+    for line in ["[true,false,true]", "\n1\n2\n3\n", "\"editor\""] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+}

@@ -31,6 +31,7 @@ mod projects;
 mod recovery;
 mod refusals;
 mod registration;
+mod resources;
 mod role_assignments;
 mod service_accounts;
 mod sessions;

@@ -1,7 +1,7 @@
 //! The shapes of what is sent. What is documented as required is optional here, so that a
 //! fault can be told in our own words.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 use utoipa::ToSchema;
 
@@ -138,4 +138,56 @@ impl Semantic {
             Self::PermitOnFirstPermit => decision,
         }
     }
+}
+
+/// Who may do this, with what may they do it, or what may they do? One entity is left open: its
+/// `id` is ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AuthzenSearchRequest)]
+pub struct SearchText<'a> {
+    /// Who. Subjects are searched for by their type.
+    #[serde(borrow)]
+    #[schema(value_type = SearchedText)]
+    pub(super) subject: Option<&'a RawValue>,
+    /// Does what. Not needed where actions are searched for.
+    #[serde(borrow)]
+    #[schema(value_type = Option<ActionText>)]
+    pub(super) action: Option<&'a RawValue>,
+    /// With what. Resources are searched for by their type.
+    #[serde(borrow)]
+    #[schema(value_type = SearchedText)]
+    pub(super) resource: Option<&'a RawValue>,
+    /// Under which circumstances, for custom rules.
+    #[serde(borrow)]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
+    pub(super) context: Option<&'a RawValue>,
+    /// Which part of the results.
+    #[serde(borrow)]
+    #[schema(value_type = Option<PageText>)]
+    pub(super) page: Option<&'a RawValue>,
+}
+
+/// An entity that may be left open.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AuthzenSearchedEntity)]
+pub(super) struct SearchedText {
+    /// What it is.
+    #[schema(value_type = String, min_length = 1)]
+    pub(super) r#type: Option<String>,
+    /// Which one; ignored if it is searched for, else needed.
+    #[serde(rename = "id")]
+    #[schema(value_type = Option<String>)]
+    _id: Option<IgnoredAny>,
+    /// What else is known of it.
+    pub(super) properties: Option<Map<String, Value>>,
+}
+
+/// Which part of the results.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = AuthzenPageRequest)]
+pub(super) struct PageText {
+    /// `next_token` of the page before; nothing else of the request may have changed.
+    pub(super) token: Option<String>,
+    /// Results that a page has at most: 50 if it is 0 or not said, never more than 500.
+    pub(super) limit: Option<u32>,
 }

@@ -1,6 +1,7 @@
 //! What is sent, and what comes back when it cannot be read.
 
-use serde_json::json;
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use serde_json::{Value, json};
 
 use super::{MANY, ONE, World, decision, why};
 use crate::harness::TestApp;
@@ -124,12 +125,41 @@ async fn the_metadata_names_only_what_there_is() {
         .await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(answer.header("cache-control"), "max-age=3600");
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let base = "https://pdp.example.com";
     let wanted = json!({
         "policy_decision_point": base,
         "access_evaluation_endpoint": format!("{base}{ONE}"),
         "access_evaluations_endpoint": format!("{base}{MANY}"),
+        "search_subject_endpoint": format!("{base}/access/v1/search/subject"),
+        "search_resource_endpoint": format!("{base}/access/v1/search/resource"),
+        "search_action_endpoint": format!("{base}/access/v1/search/action"),
     });
-    assert_eq!(answer.body, wanted);
+    let mut plain = answer.body.clone();
+    let signed = plain
+        .as_object_mut()
+        .unwrap()
+        .remove("signed_metadata")
+        .unwrap();
+    assert_eq!(plain, wanted);
+
+    let keys = app.anonymous().get("/.well-known/jwks.json").await.body;
+    let keys: JwkSet = serde_json::from_value(keys).unwrap();
+    let signed = signed.as_str().unwrap();
+    let header = decode_header(signed).unwrap();
+    assert_eq!(header.typ.as_deref(), Some("authzen-configuration+jwt"));
+    let key = keys.find(&header.kid.unwrap()).unwrap();
+    let mut validation = Validation::new(header.alg);
+    validation.set_issuer(&[base]);
+    validation.required_spec_claims = ["iss".to_owned()].into();
+    let key = DecodingKey::from_jwk(key).unwrap();
+    let mut claims = decode::<Value>(signed, &key, &validation).unwrap().claims;
+    let members = claims.as_object_mut().unwrap();
+    assert!(members.remove("iat").unwrap().is_i64());
+    assert_eq!(members.remove("iss").unwrap(), base);
+    assert_eq!(claims, wanted);
+    // It is no access token, whatever signed it.
+    let mut client = app.anonymous();
+    client.token = Some(signed.to_owned());
+    assert_eq!(client.get("/api/users/me").await.status, 401);
 }

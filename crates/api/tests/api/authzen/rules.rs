@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{MANY, ONE, World, decision, decisions, execute, why};
+use super::{MANY, ONE, World, decision, decisions, execute, policy_with, why};
 use crate::harness::{Client, TestApp};
 
 /// Rules of an operator, over attributes, properties and circumstances.
@@ -45,17 +45,7 @@ allow contains {"code": "past", "message": "It is long ago."} if startswith(inpu
 
 /// A world in which [`CUSTOM`] holds; the folder is needed only while it is read.
 async fn world_with_rules() -> World {
-    let folder = tempfile::tempdir().unwrap();
-    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../opa/.");
-    let mut copy = std::process::Command::new("cp");
-    let copied = copy
-        .arg("-r")
-        .arg(ours)
-        .arg(folder.path())
-        .status()
-        .unwrap();
-    assert!(copied.success());
-    std::fs::write(folder.path().join("policies/custom/rules.rego"), CUSTOM).unwrap();
+    let folder = policy_with(CUSTOM);
     World::on(TestApp::with(&[("POLICY_DIR", folder.path().to_str().unwrap())]).await).await
 }
 

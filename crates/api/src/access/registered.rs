@@ -1,0 +1,210 @@
+//! What applications have registered: things of their own types, and where they stand.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::resource::{Located, ResourceRef, ResourceType};
+use crate::{
+    database::tx::{Scope, Tx},
+    policy::{Place, TYPES},
+    state::AppState,
+};
+
+/// Characters of an id that an application gives.
+pub const LONGEST_ID: usize = 256;
+
+/// SHA-256 of type and id, by which registrations are remembered and notified.
+pub type Key = [u8; 32];
+
+/// The key of `id` among the things of type `kind`. No type has the character between them.
+pub fn key(kind: &str, id: &str) -> Key {
+    let text = format!("{kind}\u{1f}{id}");
+    let mut key = [0; 32];
+    key.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    key
+}
+
+/// Whether things of this type can be registered: `[a-z][a-z0-9_-]{0,62}`, none of ours.
+pub fn is_type(kind: &str) -> bool {
+    (1..=63).contains(&kind.len())
+        && kind.starts_with(|first: char| first.is_ascii_lowercase())
+        && kind
+            .chars()
+            .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-'))
+        && !TYPES.contains(&kind)
+}
+
+/// Whether an application can call a thing so.
+pub fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.chars().count() <= LONGEST_ID && !id.contains('\0')
+}
+
+/// A thing that was registered.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Our id of it.
+    pub id: Uuid,
+    /// Its type.
+    pub kind: String,
+    /// What the application calls it.
+    pub external_id: String,
+    /// What of ours it stands below.
+    pub base: Arc<Located>,
+    /// From right below that down to the thing itself.
+    pub below: Vec<Place>,
+    /// What the application says of it.
+    pub properties: Map<String, Value>,
+    /// Counts changes.
+    pub version: i64,
+}
+
+impl Registered {
+    /// What it stands right below.
+    pub fn parent(&self) -> Place {
+        match self.below.iter().rev().nth(1) {
+            Some(above) => above.clone(),
+            None => Place::from(&self.base.resource),
+        }
+    }
+}
+
+/// What is known of a type and an id: also that nothing is registered by them.
+#[derive(Clone, Debug)]
+pub struct Registration(pub Option<Arc<Registered>>);
+
+/// The columns that [`Row`] reads, of `resources r`.
+pub const COLUMNS: &str = "r.id, r.type AS kind, r.external_id, r.organization_id, r.account_id, \
+     r.project_id, r.properties, r.version, \
+     ARRAY(SELECT a.type::text FROM unnest(r.ancestors) WITH ORDINALITY AS o (id, place) \
+           JOIN resources a ON a.id = o.id ORDER BY o.place) AS types, \
+     ARRAY(SELECT a.external_id::text FROM unnest(r.ancestors) WITH ORDINALITY AS o (id, place) \
+           JOIN resources a ON a.id = o.id ORDER BY o.place) AS ids";
+
+/// A row of `resources` with the names of what stands above it.
+#[derive(FromQueryResult)]
+pub struct Row {
+    id: Uuid,
+    kind: String,
+    external_id: String,
+    organization_id: Uuid,
+    account_id: Option<Uuid>,
+    project_id: Option<Uuid>,
+    properties: Value,
+    version: i64,
+    types: Vec<String>,
+    ids: Vec<String>,
+}
+
+impl From<Row> for Registered {
+    fn from(row: Row) -> Self {
+        let ours = [
+            (ResourceType::Organization, Some(row.organization_id)),
+            (ResourceType::Account, row.account_id),
+            (ResourceType::Project, row.project_id),
+        ];
+        let mut path = vec![ResourceRef::SYSTEM];
+        path.extend(
+            ours.into_iter()
+                .filter_map(|(kind, id)| Some(ResourceRef::new(kind, id?))),
+        );
+        let mut below: Vec<Place> = row
+            .types
+            .into_iter()
+            .zip(row.ids)
+            .map(|(kind, id)| Place::new(kind, id))
+            .collect();
+        below.push(Place::new(row.kind.as_str(), row.external_id.as_str()));
+        let resource = path.last().copied().unwrap_or(ResourceRef::SYSTEM);
+        let located = Located {
+            resource,
+            path: path.into(),
+            owner_id: None,
+        };
+        let properties = match row.properties {
+            Value::Object(properties) => properties,
+            _ => Map::new(),
+        };
+        Self {
+            id: row.id,
+            kind: row.kind,
+            external_id: row.external_id,
+            base: Arc::new(located),
+            below,
+            properties,
+            version: row.version,
+        }
+    }
+}
+
+/// The thing that is registered as `id` of type `kind`.
+///
+/// Answered from memory where that is known to be true, also that there is none.
+pub async fn find(
+    state: &AppState,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Arc<Registered>>, DbErr> {
+    if !is_type(kind) || !is_id(id) {
+        return Ok(None);
+    }
+    let load = async || {
+        let found = look_up(state, kind, id).await?;
+        Ok::<_, DbErr>(Some(Arc::new(Registration(found.map(Arc::new)))))
+    };
+    let known = state.cache.registrations.get_or_load(key(kind, id), load);
+    Ok(known.await?.and_then(|known| known.0.clone()))
+}
+
+async fn look_up(state: &AppState, kind: &str, id: &str) -> Result<Option<Registered>, DbErr> {
+    let sql = format!("SELECT {COLUMNS} FROM resources r WHERE r.type = $1 AND r.external_id = $2");
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let values = [kind.into(), id.into()];
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
+    let row = Row::find_by_statement(statement).one(&*tx).await?;
+    tx.commit().await?;
+    Ok(row.map(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_ours_and_what_is_no_name_cannot_be_registered() {
+        for good in ["record", "a", "to-do_1", &"x".repeat(63)] {
+            assert!(is_type(good), "{good}");
+        }
+        for bad in [
+            "",
+            "project",
+            "user",
+            "Record",
+            "1a",
+            "a:b",
+            "a b",
+            "*",
+            &"x".repeat(64),
+        ] {
+            assert!(!is_type(bad), "{bad}");
+        }
+        assert!(is_id(&"ü".repeat(256)) && !is_id(&"u".repeat(257)) && !is_id("") && !is_id("\0"));
+    }
+
+    #[test]
+    fn a_key_is_the_hash_that_the_trigger_makes() {
+        // printf 'record\037r1' | sha256sum
+        let hex: String = key("record", "r1")
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(
+            hex,
+            "546c09d76a6769566a2407ca546bbccfa087b7ab26855efad546367a31991491"
+        );
+        assert_ne!(key("a", "b"), key("ab", ""));
+    }
+}

@@ -1,0 +1,6 @@
+//! What applications register: their own things, where each stands, and what policies see of it.
+
+pub mod handlers;
+pub mod model;
+mod repo;
+pub mod service;

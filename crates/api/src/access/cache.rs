@@ -256,7 +256,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, fmt::Write as _};
 
     use super::*;
 
@@ -314,7 +314,10 @@ mod tests {
             )))
         );
         let key = crate::access::registered::key("record", "1");
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = key.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
         assert_eq!(
             Change::parse(&format!("registered {hex}")),
             Some(Change::Registered(key))

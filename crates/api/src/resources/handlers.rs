@@ -1,5 +1,7 @@
 //! HTTP in, HTTP out.
 
+use std::fmt::Write as _;
+
 use actix_web::{
     HttpResponse,
     web::{Data, Json, Path, Query},
@@ -122,7 +124,7 @@ fn encoded(id: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             segment.push(char::from(byte));
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            let _ = write!(segment, "%{byte:02X}");
         }
     }
     segment

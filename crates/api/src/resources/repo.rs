@@ -186,11 +186,11 @@ pub(super) async fn names(
 
 fn judged(error: DbErr) -> ResourceError {
     match constraint(&error) {
-        Some("resources_type_external_id_key") => ResourceError::Raced,
         Some("resources_depth_check") => ResourceError::TooDeep,
         Some("resources_ancestors_check") => ResourceError::BelowItself,
         Some(
-            "resources_organization_id_fkey"
+            "resources_type_external_id_key"
+            | "resources_organization_id_fkey"
             | "resources_account_id_fkey"
             | "resources_project_id_fkey"
             | "resources_parent_id_fkey",

@@ -352,11 +352,11 @@ impl Plan {
         let tx = Tx::begin(state, &Scope::System).await?;
         let known = repo::named(&*tx, &names).await?;
         tx.commit().await?;
-        let named = |known: Registered| {
+        let by_name = |known: Registered| {
             let name = Place::new(known.kind.as_str(), known.external_id.as_str());
             (name, known)
         };
-        Ok(known.into_iter().map(named).collect())
+        Ok(known.into_iter().map(by_name).collect())
     }
 
     async fn above(
@@ -425,8 +425,9 @@ impl Plan {
                 Some(before) if before == after => done.unchanged += 1,
                 Some(before) => {
                     if has_moved(&before, &after) {
-                        rows.values_mut().for_each(|row| follow(row, &after));
-                        to_be.iter_mut().for_each(|row| follow(row, &after));
+                        for row in rows.values_mut().chain(&mut to_be) {
+                            follow(row, &after);
+                        }
                     }
                     rows.insert(after.id, after.clone());
                     updates.push((before, after.clone()));

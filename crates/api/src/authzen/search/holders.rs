@@ -99,17 +99,19 @@ impl Way {
                     "SELECT $5::uuid AS id WHERE $5::uuid > $1 AND $6::uuid IS NULL".to_owned(),
                 ];
                 for place in places {
-                    let mut here = condition(place, &mut values);
+                    let here = condition(place, &mut values);
                     // Who holds a role at any other place of the path is in the organization by it.
-                    if *place == ResourceRef::SYSTEM {
-                        here += &format!(
+                    let member = if *place == ResourceRef::SYSTEM {
+                        format!(
                             " AND ($6::uuid IS NULL OR EXISTS (SELECT FROM user_role_assignments o \
                                WHERE o.organization_id = $6 AND o.{column} = a.{column}))"
-                        );
-                    }
+                        )
+                    } else {
+                        String::new()
+                    };
                     arms.push(format!(
                         "(SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
-                          WHERE {here} AND a.{column} > $1 AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
+                          WHERE {here}{member} AND a.{column} > $1 AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
                             AND (a.expires_at IS NULL OR a.expires_at > $4) ORDER BY 1 LIMIT $2)"
                     ));
                 }

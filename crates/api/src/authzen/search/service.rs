@@ -246,8 +246,8 @@ async fn names(inquiry: &mut Inquiry<'_>, search: &Search) -> Result<Source, Pro
     };
     let organization = standing.base.organization_id();
     let kind = &search.resource.kind;
-    let names = actions::names(inquiry.state, kind, subject.as_deref(), organization).await?;
-    Ok(Source::Actions(names))
+    let known = actions::names(inquiry.state, kind, subject.as_deref(), organization).await?;
+    Ok(Source::Actions(known))
 }
 
 async fn standing(inquiry: &mut Inquiry<'_>, search: &Search) -> Result<Option<Standing>, Problem> {
@@ -279,7 +279,6 @@ async fn candidates(
     let state = inquiry.state;
     let after_id = after.and_then(|key| Uuid::try_parse(key).ok());
     Ok(match source {
-        Source::Nothing => Vec::new(),
         Source::Principals(kind, among) => {
             let ids = holders::ids(state, *kind, among, after_id, limit).await?;
             let principals: Vec<_> = ids.iter().map(|id| principal(*kind, *id)).collect();
@@ -312,7 +311,7 @@ async fn candidates(
             let name = "system".to_owned();
             vec![Candidate::entity(name.clone(), "system", name)]
         }
-        Source::System => Vec::new(),
+        Source::System | Source::Nothing => Vec::new(),
         Source::Actions(names) => {
             let rest = names
                 .iter()

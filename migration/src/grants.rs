@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 27] = [
+const RIGHTS: [(&str, &str); 30] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -22,6 +22,8 @@ const RIGHTS: [(&str, &str); 27] = [
     // Counted up by triggers, which run with the owner's rights.
     ("authz_state", "SELECT"),
     ("device_fingerprints", ALL),
+    ("group_members", ALL),
+    ("groups", ALL),
     ("idempotency_keys", ALL),
     ("invitations", ALL),
     ("login_throttles", ALL),
@@ -33,6 +35,7 @@ const RIGHTS: [(&str, &str); 27] = [
     ("projects", ALL),
     ("recovery_codes", ALL),
     ("refresh_tokens", ALL),
+    ("role_requests", ALL),
     ("roles", ALL),
     ("seaql_migrations", "SELECT"),
     ("service_accounts", ALL),

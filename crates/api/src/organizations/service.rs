@@ -76,7 +76,7 @@ pub async fn create(
     audit::record(&*tx, &*state.clock, permit.origin(), entry).await?;
     let owner = roles::service::owner(&*tx).await?;
     let giving = Giving {
-        principal: permit.principal(),
+        principal: permit.principal().into(),
         role: &owner,
         resource: ResourceRef::new(ResourceType::Organization, id),
         organization_id: Some(id),

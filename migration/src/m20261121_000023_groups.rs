@@ -58,6 +58,24 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- As before, and who holds a role by a group is asked for a second factor, too.
+CREATE OR REPLACE FUNCTION gatepost_organization_requires_mfa(person uuid, instant timestamptz)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER {pinned} AS $$
+DECLARE
+    scope text := COALESCE(current_setting('app.scope', true), '');
+    required boolean;
+BEGIN
+    PERFORM set_config('app.scope', 'system', true);
+    required := EXISTS (SELECT FROM user_role_assignments a
+        JOIN organizations o ON o.id = a.organization_id
+        WHERE (a.user_id = person
+            OR a.group_id = ANY (ARRAY(SELECT group_id FROM group_members WHERE user_id = person)))
+          AND (a.expires_at IS NULL OR a.expires_at > instant)
+          AND o.settings -> 'mfa_required' = 'true'::jsonb);
+    PERFORM set_config('app.scope', scope, true);
+    RETURN required;
+END $$;
+
 CREATE TRIGGER group_members_bump_insert AFTER INSERT ON group_members
     REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION gatepost_bump_revision();
@@ -100,6 +118,20 @@ SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE user_role_assignments
     DROP CONSTRAINT user_role_assignments_group_check,
     DROP CONSTRAINT user_role_assignments_group_id_fkey;
+CREATE OR REPLACE FUNCTION gatepost_organization_requires_mfa(person uuid, instant timestamptz)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER {pinned} AS $$
+DECLARE
+    scope text := COALESCE(current_setting('app.scope', true), '');
+    required boolean;
+BEGIN
+    PERFORM set_config('app.scope', 'system', true);
+    required := EXISTS (SELECT FROM user_role_assignments a
+        JOIN organizations o ON o.id = a.organization_id
+        WHERE a.user_id = person AND (a.expires_at IS NULL OR a.expires_at > instant)
+          AND o.settings -> 'mfa_required' = 'true'::jsonb);
+    PERFORM set_config('app.scope', scope, true);
+    RETURN required;
+END $$;
 DROP TABLE group_members;
 DROP TABLE groups;
 DROP FUNCTION gatepost_notify_member();

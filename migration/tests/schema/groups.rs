@@ -72,7 +72,11 @@ async fn a_group_that_is_deleted_takes_all_along_and_does_not_count_as_an_owner(
     assert_eq!(refused(&mut transaction, &last).await, "GP001");
     let mut transaction = system(&pool).await;
     let before: i64 = revision(&mut transaction).await;
-    run(&mut transaction, &format!("DELETE FROM groups WHERE id = '{}'", id(601))).await;
+    run(
+        &mut transaction,
+        &format!("DELETE FROM groups WHERE id = '{}'", id(601)),
+    )
+    .await;
     assert_eq!(count(&mut transaction, "group_members").await, 0);
     assert_eq!(count(&mut transaction, "user_role_assignments").await, 2);
     assert!(revision(&mut transaction).await > before);
@@ -91,7 +95,9 @@ async fn membership_is_counted_and_told() {
     let database = Database::migrated().await;
     fill(&database).await;
     let pool = database.as_owner();
-    let mut listener = sqlx::postgres::PgListener::connect_with(&pool).await.unwrap();
+    let mut listener = sqlx::postgres::PgListener::connect_with(&pool)
+        .await
+        .unwrap();
     listener.listen("gatepost_changes").await.unwrap();
     let mut transaction = system(&pool).await;
     run(&mut transaction, &group(601, 1)).await;

@@ -179,29 +179,27 @@ async fn concerned(
 ) -> Result<Vec<Pair>, DbErr> {
     let most = i64::try_from(MOST).unwrap_or(i64::MAX) + 1;
     let (sql, values): (String, Vec<Value>) = match affected {
-        Affected::Holder(holder, resource) => match holder.r#type {
-            HolderType::Group => (
-                "SELECT 'user' AS principal_type, user_id AS principal_id, $2 AS resource_type, \
-                        $3::uuid AS resource_id \
-                 FROM group_members WHERE group_id = $1 ORDER BY user_id LIMIT $4"
-                    .to_owned(),
-                vec![
-                    holder.id.into(),
-                    resource.kind.as_str().into(),
-                    resource.id.into(),
-                    most.into(),
-                ],
-            ),
-            _ => {
-                let pair = Pair {
-                    principal_type: holder.r#type.as_str(),
-                    principal_id: holder.id,
-                    kind: resource.kind.as_str(),
-                    resource_id: resource.id.unwrap_or_default(),
-                };
-                return Ok(vec![pair]);
-            }
-        },
+        Affected::Holder(holder, resource) if holder.r#type == HolderType::Group => (
+            "SELECT 'user' AS principal_type, user_id AS principal_id, $2 AS resource_type, \
+                    $3::uuid AS resource_id \
+             FROM group_members WHERE group_id = $1 ORDER BY user_id LIMIT $4"
+                .to_owned(),
+            vec![
+                holder.id.into(),
+                resource.kind.as_str().into(),
+                resource.id.into(),
+                most.into(),
+            ],
+        ),
+        Affected::Holder(holder, resource) => {
+            let pair = Pair {
+                principal_type: holder.r#type.as_str(),
+                principal_id: holder.id,
+                kind: resource.kind.as_str(),
+                resource_id: resource.id.unwrap_or_default(),
+            };
+            return Ok(vec![pair]);
+        }
         Affected::Role(id) => (
             format!(
                 "SELECT DISTINCT h.principal_type, h.principal_id, a.resource_type, a.resource_id \
@@ -232,10 +230,10 @@ async fn concerned(
     };
     let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
     let rows = Row::find_by_statement(statement).all(txn).await?;
-    rows.into_iter().map(pair).collect()
+    rows.iter().map(pair).collect()
 }
 
-fn pair(row: Row) -> Result<Pair, DbErr> {
+fn pair(row: &Row) -> Result<Pair, DbErr> {
     let unknown = |()| DbErr::Type("a role assignment names an unknown type".to_owned());
     let principal_type: PrincipalType = row.principal_type.parse().map_err(unknown)?;
     let kind: crate::access::resource::ResourceType = row.resource_type.parse().map_err(unknown)?;

@@ -46,6 +46,15 @@ async fn members_hold_what_their_group_holds_everywhere_at_once() {
     assert_eq!(add(&admin, &readers, &anna).await, 204);
     assert_eq!(anna.get(&acme.project_path()).await.status, 404);
 
+    let body = json!({
+        "principal": {"type": "group", "id": id(&readers)}, "role": "viewer",
+        "resource": acme.resource("account"),
+    });
+    let tried = admin.post(&format!("{ALL}?dry_run=true"), body).await;
+    let gained = tried.body["gained"].as_array().unwrap();
+    assert!(gained.len() > 3, "{}", tried.body);
+    let whose = |one: &Value| one["principal"]["id"] == *anna.user_id;
+    assert!(gained.iter().all(whose), "a group acts by its members");
     let answer = give(&admin, &readers, "viewer", acme.resource("account")).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     let principal = json!({"type": "group", "id": id(&readers)});
@@ -283,4 +292,22 @@ async fn adding_and_removing_in_parallel_leaves_no_ghost() {
             assert!(started.elapsed().as_secs() < 2, "a ghost");
         }
     }
+}
+
+#[actix_web::test]
+async fn an_organization_that_asks_for_a_factor_asks_members_of_its_groups() {
+    let app = TestApp::spawn().await;
+    let (root, anna) = (app.admin().await, app.user("anna").await);
+    let acme = Tenant::create(&root, "Acme").await;
+    let staff = group(&root, &acme, "Staff").await;
+    assert_eq!(add(&root, &staff, &anna).await, 204);
+    let asked = json!({"mfa_required": true});
+    assert_eq!(
+        root.patch(&acme.organization_path(), asked).await.status,
+        200
+    );
+    assert_eq!(app.login("anna").await.body["status"], "authenticated");
+    give(&root, &staff, "viewer", acme.resource("project")).await;
+    let login = app.login("anna").await;
+    assert_eq!(login.body["status"], "mfa_enrolment_required");
 }

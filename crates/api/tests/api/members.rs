@@ -126,7 +126,7 @@ async fn the_access_review_has_every_line_once_as_json_and_as_csv() {
         root.get(&format!("{path}?cursor=x")).await.problem(),
         "invalid_cursor"
     );
-    assert_eq!(anna.get(&path).await.status, 403);
-    let stranger = app.user("stranger").await;
-    assert_eq!(stranger.get(&path).await.problem(), "not_found");
+    assert_eq!(anna.get(&path).await.problem(), "not_found");
+    given(&root, &anna, "viewer", acme.resource("organization")).await;
+    assert_eq!(anna.get(&path).await.problem(), "forbidden");
 }

@@ -13,7 +13,9 @@ use crate::{
 const ALL: &str = "/api/role-requests";
 
 fn wish(role: &str, resource: Value) -> Value {
-    json!({"role": role, "resource": resource, "duration_seconds": 3600, "reason": "incident 7"})
+    let mut body = json!({"role": role, "duration_seconds": 3600, "reason": "incident 7"});
+    body["resource"] = resource;
+    body
 }
 
 async fn asked(by: &Client, role: &str, resource: Value) -> String {
@@ -63,8 +65,8 @@ async fn a_role_that_was_asked_for_is_given_and_ends_by_itself() {
         own[0]["role_assignment_id"],
         approved.body["role_assignment_id"]
     );
-    let mail = post.mail("anna@example.com", "Editor", 1).await;
-    assert!(mail.contains("Acme account"), "{mail}");
+    let mail = post.mail("anna@example.com", "Acme account", 1).await;
+    assert!(mail.contains("Account editor"), "{mail}");
 
     app.clock.advance(TimeDelta::seconds(3599));
     assert_eq!(anna.patch(&project, rename.clone()).await.status, 200);

@@ -22,18 +22,9 @@ struct Row {
     roles: serde_json::Value,
 }
 
-/// Members of `place` at `now`. The transaction has to see every tenant.
-pub(super) async fn of(
-    txn: &impl ConnectionTrait,
-    place: &Located,
-    now: DateTime<Utc>,
-    cut: &Cut<Member>,
-) -> Result<Vec<Member>, DbErr> {
-    let (after, direction) = match cut.order {
-        Order::Newest => ("<", "DESC"),
-        Order::Oldest => (">", "ASC"),
-    };
-    let sql = format!(
+/// The page of those who hold something, and all that they hold.
+fn question(after: &str, direction: &str) -> String {
+    format!(
         "WITH held AS ( \
              SELECT a.*, m.created_at AS joined_at, \
                     CASE WHEN a.service_account_id IS NULL THEN 'user' ELSE 'service_account' END AS holder_type, \
@@ -68,7 +59,21 @@ pub(super) async fn of(
          LEFT JOIN service_accounts s ON h.holder_type = 'service_account' AND s.id = holder_id \
          GROUP BY h.holder_type, holder_id, u.display_name, u.username, s.name, u.status, s.status \
          ORDER BY holder_id {direction}"
-    );
+    )
+}
+
+/// Members of `place` at `now`. The transaction has to see every tenant.
+pub(super) async fn of(
+    txn: &impl ConnectionTrait,
+    place: &Located,
+    now: DateTime<Utc>,
+    cut: &Cut<Member>,
+) -> Result<Vec<Member>, DbErr> {
+    let (after, direction) = match cut.order {
+        Order::Newest => ("<", "DESC"),
+        Order::Oldest => (">", "ASC"),
+    };
+    let sql = question(after, direction);
     let on = |kind| {
         let part = place.path.iter().find(|part| part.kind == kind);
         part.and_then(|part| part.id)

@@ -10,7 +10,7 @@ use super::{
         AssignAnywhere, AssignmentFilter, AssignmentView, EffectiveRole, List, NewAssignment,
         ReadOwn, Remove,
     },
-    service,
+    service, trial,
 };
 use crate::{
     access::permit::Permit,
@@ -68,7 +68,7 @@ pub async fn create(
     body: Body<NewAssignment>,
 ) -> Result<HttpResponse, Problem> {
     if query.dry_run {
-        let change = service::preview_create(&state, &permit, body.value).await?;
+        let change = trial::preview_create(&state, &permit, body.value).await?;
         return Ok(HttpResponse::Ok().json(change));
     }
     let once = key.of(permit.principal(), body.hash);
@@ -91,7 +91,7 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let id = path::id(&req, "assignment_id")?;
     if query.dry_run {
-        let change = service::preview_delete(&state, &permit, id, &if_match).await?;
+        let change = trial::preview_delete(&state, &permit, id, &if_match).await?;
         return Ok(HttpResponse::Ok().json(change));
     }
     let deleted = service::delete(&state, &permit, id, &if_match).await?;

@@ -32,7 +32,6 @@ use crate::{
     problem::sqlstate,
     roles::{
         self,
-        preview::{self, AccessChange, Affected},
         reach::{Reach, held, lacking},
         revision::Revised,
         service::{Found, OWNER},
@@ -41,7 +40,7 @@ use crate::{
 };
 
 /// An assignment and its role.
-type Assigned = (user_role_assignment::Model, role::Model);
+pub(super) type Assigned = (user_role_assignment::Model, role::Model);
 
 /// What PostgreSQL says when an organization would lose its last owner.
 const LAST_OWNER: &str = "GP001";
@@ -180,30 +179,8 @@ pub async fn create(
     Ok(revised)
 }
 
-/// What [`create`] would do to accesses; nothing is changed.
-///
-/// # Errors
-///
-/// As [`create`].
-pub async fn preview_create(
-    state: &AppState,
-    permit: &Permit<AssignAnywhere>,
-    new: NewAssignment,
-) -> Result<AccessChange, AssignmentError> {
-    let resource = new.resource.resource()?;
-    let place = permit_to_assign(state, permit, resource, &new.role).await?;
-    let now = state.clock.now();
-    // What people hold above the resource decides what they gain.
-    let mut tx = Tx::begin(state, &Scope::System).await?;
-    let affected = Affected::Holder(new.principal, resource);
-    let preview = preview::begin(&*tx, affected, now).await?;
-    create_at(state, &mut tx, &place, new).await?;
-    Ok(preview.finish(&*tx, now).await?)
-    // The transaction is dropped, and rolled back.
-}
-
 /// Gives the role, if `place` and what the caller holds there allow it.
-async fn create_at(
+pub(super) async fn create_at(
     state: &AppState,
     tx: &mut Tx<'_>,
     place: &Permit<Assign>,
@@ -444,34 +421,8 @@ pub async fn delete(
     Ok(revised)
 }
 
-/// What [`delete`] would do to accesses; nothing is changed.
-///
-/// # Errors
-///
-/// As [`delete`].
-pub async fn preview_delete(
-    state: &AppState,
-    permit: &Permit<Remove>,
-    id: Uuid,
-    if_match: &IfMatch,
-) -> Result<AccessChange, AssignmentError> {
-    let (row, role, holder) = removable(state, permit, id, if_match).await?;
-    let now = state.clock.now();
-    let mut tx = Tx::begin(state, &Scope::System).await?;
-    let affected = Affected::Holder(holder, permit.resource());
-    let preview = preview::begin(&*tx, affected, now).await?;
-    let written = Written {
-        row: &row,
-        role: &role,
-        principal: holder,
-        resource: permit.resource(),
-    };
-    withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
-    Ok(preview.finish(&*tx, now).await?)
-}
-
 /// The assignment with this id, if the caller may take it away.
-async fn removable(
+pub(super) async fn removable(
     state: &AppState,
     permit: &Permit<Remove>,
     id: Uuid,

@@ -31,6 +31,7 @@ use crate::{
         model::{Assign, AssignmentError},
         service::{self as role_assignments, Giving},
     },
+    problem::Code,
     roles::{reach::Reach, revision::Revised},
     state::AppState,
 };
@@ -148,7 +149,10 @@ pub async fn read(
     if row.user_id != permit.id() {
         permit::narrow::<Assign, _>(state, permit, resource_of(&row)?)
             .await
-            .map_err(|_| RequestError::NotFound)?;
+            .map_err(|problem| match problem.code() {
+                Code::Forbidden | Code::NotFound => RequestError::NotFound,
+                _ => AssignmentError::Refused(problem).into(),
+            })?;
     }
     Ok(RoleRequestView::of(row, &role, state.clock.now())?)
 }

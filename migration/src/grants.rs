@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 28] = [
+const RIGHTS: [(&str, &str); 31] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -22,6 +22,8 @@ const RIGHTS: [(&str, &str); 28] = [
     // Counted up by triggers, which run with the owner's rights.
     ("authz_state", "SELECT"),
     ("device_fingerprints", ALL),
+    ("group_members", ALL),
+    ("groups", ALL),
     ("idempotency_keys", ALL),
     ("invitations", ALL),
     ("login_throttles", ALL),
@@ -34,6 +36,7 @@ const RIGHTS: [(&str, &str); 28] = [
     ("recovery_codes", ALL),
     ("refresh_tokens", ALL),
     ("resources", ALL),
+    ("role_requests", ALL),
     ("roles", ALL),
     ("seaql_migrations", "SELECT"),
     ("service_accounts", ALL),
@@ -94,8 +97,8 @@ fn statements(schema: &str, role: &str) -> String {
         "SELECT pg_advisory_xact_lock(hashtextextended('gatepost_grants', 0));
          SET LOCAL lock_timeout = '5s';
          GRANT USAGE ON SCHEMA {schema} TO {role};
-         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz)
-             TO {role};"
+         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz),
+             {schema}.gatepost_organization_requires_mfa(uuid, timestamptz) TO {role};"
     );
     let rights = RIGHTS.map(|(table, rights)| {
         format!(

@@ -25,6 +25,9 @@ mod m20261121_000018_machines;
 mod m20261121_000019_people;
 mod m20261121_000020_audit_seals;
 mod m20261121_000021_session_idle;
+mod m20261121_000022_organization_mfa;
+mod m20261121_000023_groups;
+mod m20261121_000024_role_requests;
 mod m20261121_000026_search;
 mod m20261121_000027_resources;
 mod runner;
@@ -66,6 +69,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000019_people::MIGRATION),
             Box::new(m20261121_000020_audit_seals::MIGRATION),
             Box::new(m20261121_000021_session_idle::MIGRATION),
+            Box::new(m20261121_000022_organization_mfa::MIGRATION),
+            Box::new(m20261121_000023_groups::MIGRATION),
+            Box::new(m20261121_000024_role_requests::MIGRATION),
             Box::new(m20261121_000026_search::MIGRATION),
             Box::new(m20261121_000027_resources::MIGRATION),
         ]

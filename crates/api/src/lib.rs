@@ -10,7 +10,8 @@
 //!   [`email`], [`recovery`], [`pages`], [`one_time`], [`activity`], [`keys`], [`api_keys`],
 //!   [`service_accounts`], [`tokens`], [`forward`]
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
-//!   [`roles`], [`role_assignments`], [`invitations`], [`resources`]
+//!   [`groups`], [`roles`], [`role_assignments`],
+//!   [`role_requests`], [`members`], [`invitations`], [`resources`]
 //! - What you may do: [`policy`], [`authzen`]
 //! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
@@ -31,6 +32,7 @@ pub mod devices;
 pub mod dormancy;
 pub mod email;
 pub mod forward;
+pub mod groups;
 pub mod health;
 pub mod http;
 pub mod import;
@@ -38,6 +40,7 @@ pub mod invitations;
 pub mod keys;
 pub mod login;
 pub mod mail;
+pub mod members;
 pub mod mfa;
 pub mod one_time;
 pub mod openapi;
@@ -51,6 +54,7 @@ pub mod recovery;
 pub mod registration;
 pub mod resources;
 pub mod role_assignments;
+pub mod role_requests;
 pub mod roles;
 pub mod routes;
 pub mod server;

@@ -109,6 +109,8 @@ codes! {
         "Delete what is inside first."
     AlreadyAssigned "already_assigned" CONFLICT "The role is held already"
         "This principal holds this role on this resource already."
+    RoleInUse "role_in_use" CONFLICT "Somebody holds the role"
+        "A role that somebody holds is not deleted. Remove its role assignments first."
     LastOwner "last_owner" CONFLICT "The last owner stays"
         "An organization keeps at least one owner whose role does not expire. Make another owner first."
     LastFactor "last_factor" CONFLICT "The last factor stays"

@@ -25,10 +25,12 @@ use crate::{
     devices::{handlers as devices, model as device},
     email::handlers as email,
     forward::handlers as forward,
+    groups::{handlers as groups, model as group},
     health::handlers as health,
     invitations::{handlers as invitations, model as invitation},
     keys::{handlers as keys, model::ManageKeys},
     login::handlers as login,
+    members::{handlers as members, model as member, review},
     mfa::{handlers as mfa, model as factor, webauthn::handlers as webauthn},
     openapi,
     organizations::{handlers as organizations, model as organization},
@@ -40,6 +42,8 @@ use crate::{
     registration::handlers as registration,
     resources::{handlers as resources, model as resource},
     role_assignments::{handlers as role_assignments, model as role_assignment},
+    role_requests::{handlers as role_requests, model as role_request},
+    roles::{handlers as roles, model as role},
     service_accounts::{handlers as service_accounts, model as service_account},
     sessions::{handlers as sessions, model as session},
     tokens::{handlers as tokens, model::Introspect},
@@ -95,6 +99,7 @@ pub fn public() -> Vec<PublicRow> {
 }
 
 /// Routes for those who have logged in.
+#[expect(clippy::too_many_lines, reason = "a table, with one line for each route")]
 #[rustfmt::skip]
 pub fn protected() -> Vec<Row> {
     let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
@@ -172,6 +177,23 @@ pub fn protected() -> Vec<Row> {
         row(get.clone(), "/api/organizations/{organization_id}/invitations", invitation::List, invitations::list),
         row(post.clone(), "/api/organizations/{organization_id}/invitations", invitation::Create, invitations::create),
         row(delete.clone(), "/api/organizations/{organization_id}/invitations/{invitation_id}", invitation::Revoke, invitations::revoke),
+        row(get.clone(), "/api/organizations/{organization_id}/groups", group::Read, groups::list),
+        row(post.clone(), "/api/organizations/{organization_id}/groups", group::Create, groups::create),
+        row(get.clone(), "/api/organizations/{organization_id}/groups/{group_id}", group::Read, groups::read),
+        row(patch.clone(), "/api/organizations/{organization_id}/groups/{group_id}", group::Update, groups::update),
+        row(delete.clone(), "/api/organizations/{organization_id}/groups/{group_id}", group::Delete, groups::delete),
+        row(get.clone(), "/api/organizations/{organization_id}/groups/{group_id}/members", group::Read, groups::list_members),
+        row(put.clone(), "/api/organizations/{organization_id}/groups/{group_id}/members/{user_id}", group::Update, groups::add_member),
+        row(delete.clone(), "/api/organizations/{organization_id}/groups/{group_id}/members/{user_id}", group::Update, groups::remove_member),
+        row(get.clone(), "/api/organizations/{organization_id}/roles", role::Read, roles::list),
+        row(post.clone(), "/api/organizations/{organization_id}/roles", role::Create, roles::create),
+        row(get.clone(), "/api/organizations/{organization_id}/roles/{role_id}", role::Read, roles::read),
+        row(patch.clone(), "/api/organizations/{organization_id}/roles/{role_id}", role::Update, roles::update),
+        row(delete.clone(), "/api/organizations/{organization_id}/roles/{role_id}", role::Delete, roles::delete),
+        row(get.clone(), "/api/organizations/{organization_id}/members", member::OfOrganization, members::of_organization),
+        row(get.clone(), "/api/organizations/{organization_id}/access-review", review::Review, review::handler),
+        row(get.clone(), "/api/accounts/{account_id}/members", member::OfAccount, members::of_account),
+        row(get.clone(), "/api/projects/{project_id}/members", member::OfProject, members::of_project),
         row(post.clone(), "/api/invitations/accept", invitation::Accept, invitations::accept),
 
         row(get.clone(), "/api/accounts/{account_id}", account::Read, accounts::read),
@@ -183,6 +205,14 @@ pub fn protected() -> Vec<Row> {
         row(get.clone(), "/api/projects/{project_id}", project::Read, projects::read),
         row(patch, "/api/projects/{project_id}", project::Update, projects::update),
         row(delete.clone(), "/api/projects/{project_id}", project::Delete, projects::delete),
+        row(post.clone(), "/api/projects/{project_id}/move", project::Move, projects::move_to),
+
+        row(get.clone(), "/api/role-requests", role_request::Own, role_requests::list),
+        row(post.clone(), "/api/role-requests", role_request::Own, role_requests::create),
+        row(get.clone(), "/api/role-requests/{request_id}", role_request::Own, role_requests::read),
+        row(delete.clone(), "/api/role-requests/{request_id}", role_request::Own, role_requests::withdraw),
+        row(put.clone(), "/api/role-requests/{request_id}/approve", role_request::Decide, role_requests::approve),
+        row(put, "/api/role-requests/{request_id}/refuse", role_request::Decide, role_requests::refuse),
 
         row(get.clone(), "/api/resources", resource::ReadAnywhere, resources::list),
         row(post.clone(), "/api/resources/batch", resource::ManageAnywhere, resources::register),

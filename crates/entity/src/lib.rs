@@ -8,6 +8,8 @@
 //! | [`audit_seal`] | `audit_seals` | The place of an audit entry in the chain. The API may add seals, nothing else |
 //! | [`authz_state`] | `authz_state` | One row: the revision of who may do what. Triggers count it up |
 //! | [`device_fingerprint`] | `device_fingerprints` | A device that a person used, and whether they trust it |
+//! | [`group`] | `groups` | People of an organization who hold roles together |
+//! | [`group_member`] | `group_members` | Who is in a group, and so holds what it holds |
 //! | [`idempotency_key`] | `idempotency_keys` | What a creating request was answered, to answer the same once more |
 //! | [`invitation`] | `invitations` | A person is asked by mail to take a role. The token itself is not stored |
 //! | [`login_throttle`] | `login_throttles` | How often a login was tried and failed, across instances |
@@ -21,6 +23,7 @@
 //! | [`refresh_token`] | `refresh_tokens` | The chain of refresh tokens of a session; one of them is unused |
 //! | [`resource`] | `resources` | A thing of an application that it registered, and where it stands |
 //! | [`role`] | `roles` | A named set of permissions: built in, or made by one organization |
+//! | [`role_request`] | `role_requests` | A person asks for a role for a while, and somebody else decides |
 //! | [`service_account`] | `service_accounts` | A principal that is a program |
 //! | [`session`] | `sessions` | Where a person is logged in: one row per login, kept after it ends |
 //! | [`signing_key`] | `signing_keys` | A key that signs access tokens |
@@ -42,6 +45,8 @@ pub mod audit_log;
 pub mod audit_seal;
 pub mod authz_state;
 pub mod device_fingerprint;
+pub mod group;
+pub mod group_member;
 pub mod idempotency_key;
 pub mod invitation;
 pub mod login_throttle;
@@ -55,6 +60,7 @@ pub mod recovery_code;
 pub mod refresh_token;
 pub mod resource;
 pub mod role;
+pub mod role_request;
 pub mod service_account;
 pub mod session;
 pub mod signing_key;

@@ -77,6 +77,80 @@ impl fmt::Display for Principal {
     }
 }
 
+/// What can hold a role: what can act, and groups, which act by their members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderType {
+    /// A person.
+    User,
+    /// A program.
+    ServiceAccount,
+    /// People of one organization.
+    Group,
+}
+
+impl HolderType {
+    /// Its name in the database and the interface.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::ServiceAccount => "service_account",
+            Self::Group => "group",
+        }
+    }
+}
+
+impl FromStr for HolderType {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "user" => Ok(Self::User),
+            "service_account" => Ok(Self::ServiceAccount),
+            "group" => Ok(Self::Group),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Someone or something that a role is given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// What it is.
+    pub r#type: HolderType,
+    /// Its id.
+    pub id: Uuid,
+}
+
+impl Holder {
+    /// A group.
+    pub const fn group(id: Uuid) -> Self {
+        Self {
+            r#type: HolderType::Group,
+            id,
+        }
+    }
+
+    /// The user that this is, if it is one.
+    pub fn user_id(self) -> Option<Uuid> {
+        (self.r#type == HolderType::User).then_some(self.id)
+    }
+}
+
+impl From<Principal> for Holder {
+    fn from(principal: Principal) -> Self {
+        let r#type = match principal.r#type {
+            PrincipalType::User => HolderType::User,
+            PrincipalType::ServiceAccount => HolderType::ServiceAccount,
+        };
+        Self {
+            r#type,
+            id: principal.id,
+        }
+    }
+}
+
 /// A role held on a resource and on all below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -90,6 +164,8 @@ pub struct Grant {
     pub resource: ResourceRef,
     /// The tenant of the resource; none for the system.
     pub organization_id: Option<Uuid>,
+    /// The group that holds it, and this one as its member.
+    pub group_id: Option<Uuid>,
     /// Holds until, and not at, this time.
     pub expires_at: Option<DateTime<Utc>>,
 }

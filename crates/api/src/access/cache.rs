@@ -19,7 +19,7 @@ use moka::sync::Cache;
 use uuid::Uuid;
 
 use super::{
-    actor::{Principal, SessionState, Subject},
+    actor::{Holder, HolderType, Principal, SessionState, Subject},
     key::KeyState,
     registered::{Key, Registration},
     resource::{Located, ResourceRef, ResourceType},
@@ -44,6 +44,8 @@ pub enum Change {
     User(Uuid),
     /// The roles that a principal holds.
     Grants(Principal),
+    /// The roles that a group holds. Its members are many, and nobody remembers who they are.
+    GroupGrants(Uuid),
     /// What some role carries.
     Role,
     /// Where a resource stands, or that it is gone.
@@ -57,6 +59,16 @@ pub enum Change {
 }
 
 impl Change {
+    /// The roles that `holder` holds.
+    pub const fn grants(holder: Holder) -> Self {
+        let id = holder.id;
+        match holder.r#type {
+            HolderType::User => Self::Grants(Principal::user(id)),
+            HolderType::ServiceAccount => Self::Grants(Principal::service_account(id)),
+            HolderType::Group => Self::GroupGrants(id),
+        }
+    }
+
     /// Reads the payload of a notification: `<kind> <id>`, as the triggers write it.
     pub fn parse(payload: &str) -> Option<Self> {
         let mut words = payload.split(' ');
@@ -65,7 +77,7 @@ impl Change {
             ("session", Some(id), None) => Self::Session(id.parse().ok()?),
             ("api_key", Some(id), None) => Self::ApiKey(id.parse().ok()?),
             ("user", Some(id), None) => Self::User(id.parse().ok()?),
-            ("grants", Some(r#type), Some(id)) => Self::Grants(Principal {
+            ("grants", Some(r#type), Some(id)) => Self::grants(Holder {
                 r#type: r#type.parse().ok()?,
                 id: id.parse().ok()?,
             }),
@@ -143,7 +155,7 @@ impl Caches {
             Change::ApiKey(id) => self.keys.touch(id),
             Change::User(id) => self.subjects.touch(&Principal::user(*id)),
             Change::Grants(principal) => self.subjects.touch(principal),
-            Change::Role => self.subjects.touch_all(),
+            Change::Role | Change::GroupGrants(_) => self.subjects.touch_all(),
             Change::Resource(resource) => {
                 self.resources.touch(resource);
                 // What stands below it moves or goes along.
@@ -305,6 +317,10 @@ mod tests {
         assert_eq!(
             Change::parse(&format!("grants user {id}")),
             Some(Change::Grants(Principal::user(id)))
+        );
+        assert_eq!(
+            Change::parse(&format!("grants group {id}")),
+            Some(Change::GroupGrants(id))
         );
         assert_eq!(
             Change::parse(&format!("resource project {id}")),

@@ -54,6 +54,14 @@ pub async fn system_roles(state: &AppState, actor: &Actor) -> Result<Vec<String>
     Ok(roles)
 }
 
+/// The assignments by which user `$1` holds roles, expired ones too: their own, and those of the
+/// groups that they are in.
+pub const HELD_BY_USER: &str = "SELECT own.* FROM user_role_assignments own WHERE own.user_id = $1 \
+     UNION ALL \
+     SELECT of_group.* FROM group_members m \
+     JOIN user_role_assignments of_group ON of_group.group_id = m.group_id \
+     WHERE m.user_id = $1";
+
 #[derive(FromQueryResult)]
 struct Row {
     status: String,
@@ -67,6 +75,7 @@ struct Row {
     resource_type: Option<String>,
     resource_id: Option<Uuid>,
     organization_id: Option<Uuid>,
+    group_id: Option<Uuid>,
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -83,15 +92,17 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
              FROM service_accounts p WHERE p.id = $1"
         }
     };
-    let column = match principal.r#type {
-        PrincipalType::User => "user_id",
-        PrincipalType::ServiceAccount => "service_account_id",
+    let held = match principal.r#type {
+        PrincipalType::User => HELD_BY_USER,
+        PrincipalType::ServiceAccount => {
+            "SELECT * FROM user_role_assignments WHERE service_account_id = $1"
+        }
     };
     let sql = format!(
         "SELECT h.status, h.attributes, h.email, h.username, a.id AS assignment_id, r.id AS role_id, r.key AS role, r.permissions, \
-                a.resource_type, a.resource_id, a.organization_id, a.expires_at \
+                a.resource_type, a.resource_id, a.organization_id, a.group_id, a.expires_at \
          FROM ({holder}) h \
-         LEFT JOIN user_role_assignments a ON a.{column} = h.id \
+         LEFT JOIN ({held}) a ON true \
          LEFT JOIN roles r ON r.id = a.role_id \
          ORDER BY a.id"
     );
@@ -138,6 +149,7 @@ fn grant(row: Row, known: &mut Carried) -> Option<Grant> {
             id: row.resource_id,
         },
         organization_id: row.organization_id,
+        group_id: row.group_id,
         expires_at: row.expires_at,
     })
 }

@@ -147,6 +147,7 @@ mod tests {
                 permissions: permissions.iter().map(|&text| text.to_owned()).collect(),
                 resource: ResourceRef::SYSTEM,
                 organization_id: None,
+                group_id: None,
                 expires_at: None,
             }]
             .into(),

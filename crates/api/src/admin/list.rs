@@ -20,7 +20,8 @@ use crate::{
 
 /// Holds the role now, on whatever resource.
 const HOLDS: &str = "EXISTS (SELECT 1 FROM user_role_assignments a JOIN roles r ON r.id = a.role_id \
-     WHERE a.user_id = users.id AND r.key = $1 AND (a.expires_at IS NULL OR a.expires_at > $2))";
+     WHERE (a.user_id = users.id OR a.group_id IN (SELECT m.group_id FROM group_members m \
+         WHERE m.user_id = users.id)) AND r.key = $1 AND (a.expires_at IS NULL OR a.expires_at > $2))";
 
 /// A page of users.
 ///

@@ -180,13 +180,13 @@ async fn give_role(
         let written = Written {
             row: &row,
             role: &role,
-            principal: Principal::user(user.id),
+            principal: Principal::user(user.id).into(),
             resource: ResourceRef::SYSTEM,
         };
         service::withdraw(state, tx, by.doer(), by.origin(), &written).await?;
     }
     let giving = Giving {
-        principal: Principal::user(user.id),
+        principal: Principal::user(user.id).into(),
         role: &role,
         resource: ResourceRef::SYSTEM,
         organization_id: None,
@@ -206,7 +206,8 @@ async fn give_role(
 pub async fn close_expired(state: &AppState) -> Result<(), sea_orm::DbErr> {
     const ENDED: &str = "EXISTS (SELECT 1 FROM user_role_assignments a WHERE a.user_id = users.id \
              AND a.resource_type = 'system' AND a.expires_at <= $1) \
-         AND NOT EXISTS (SELECT 1 FROM user_role_assignments a WHERE a.user_id = users.id \
+         AND NOT EXISTS (SELECT 1 FROM user_role_assignments a WHERE (a.user_id = users.id \
+             OR a.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = users.id)) \
              AND (a.expires_at IS NULL OR a.expires_at > $1))";
     let now = state.clock.now();
     let mut tx = Tx::begin(state, &Scope::System).await?;

@@ -41,7 +41,7 @@ pub async fn assign(
     let role = system_role(&tx, key).await?;
     let by = authority(shell, user);
     let giving = Giving {
-        principal: Principal::user(user.id),
+        principal: Principal::user(user.id).into(),
         role: &role,
         resource: ResourceRef::SYSTEM,
         organization_id: None,
@@ -74,7 +74,7 @@ pub async fn remove(
     let written = Written {
         row: &row,
         role: &role,
-        principal: Principal::user(user.id),
+        principal: Principal::user(user.id).into(),
         resource: ResourceRef::SYSTEM,
     };
     service::withdraw(state, &mut tx, by.doer(), by.origin(), &written).await?;

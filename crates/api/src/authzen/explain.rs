@@ -169,6 +169,7 @@ pub(super) fn grants(subject: Option<&Subject>, matched: &[String]) -> Vec<Grant
             assignment: grant.id,
             role: grant.role.to_string(),
             at: Place::from(&grant.resource).into(),
+            group: grant.group_id,
             expires_at: grant.expires_at,
         })
         .collect()

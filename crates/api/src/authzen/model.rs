@@ -70,6 +70,9 @@ pub struct GrantView {
     pub role: String,
     /// Where it is held.
     pub at: PlaceView,
+    /// The group that holds it, if the subject does as its member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Uuid>,
     /// When it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,

@@ -70,6 +70,11 @@ pub struct Limit(u64);
 impl Limit {
     /// As many as a page can have.
     pub const MOST: Self = Self(200);
+
+    /// As a number of items.
+    pub fn items(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
 }
 
 impl Default for Limit {

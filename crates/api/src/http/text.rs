@@ -155,6 +155,20 @@ text_type! {
 }
 
 text_type! {
+    /// What a role is called in requests: 1 to 63 of `a-z`, `0-9`, `_` and `-`, beginning with a letter.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z][a-z0-9_-]{0,62}$")]
+    RoleKey,
+    |text| {
+        let fits = (1..=63).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+        fits.then_some(text).ok_or_else(|| {
+            "must be 1 to 63 of a-z, 0-9, '_' and '-', and begin with a letter".to_owned()
+        })
+    }
+}
+
+text_type! {
     /// The address of a picture: `https://…` (or `http://…`), up to 500 characters.
     #[schema(format = "uri", max_length = 500)]
     PictureUrl,

@@ -351,7 +351,7 @@ async fn take(
     };
     audit::record(&**tx, &*state.clock, origin, entry).await?;
     let giving = Giving {
-        principal: Principal::user(joining.id),
+        principal: Principal::user(joining.id).into(),
         role: &role,
         resource,
         organization_id: Some(row.organization_id),

@@ -209,6 +209,24 @@ pub enum Message {
         /// The administrator's words.
         reason: String,
     },
+    /// Somebody gave the role that the reader had asked for.
+    RoleRequestApproved {
+        /// The name of the role.
+        role: String,
+        /// Where: the name of the resource.
+        place: String,
+        /// Until when it holds.
+        expires_at: DateTime<Utc>,
+    },
+    /// Somebody refused the role that the reader had asked for.
+    RoleRequestRefused {
+        /// The name of the role.
+        role: String,
+        /// Where: the name of the resource.
+        place: String,
+        /// Why; may be empty.
+        reason: String,
+    },
     /// An administrator gave the account another address; goes to the old one.
     EmailChanged {
         /// The other address.
@@ -281,6 +299,8 @@ impl fmt::Debug for Message {
             Self::AccountDeleted => "AccountDeleted",
             Self::DormantWarning { .. } => "DormantWarning",
             Self::AccountRejectedFor { .. } => "AccountRejectedFor",
+            Self::RoleRequestApproved { .. } => "RoleRequestApproved",
+            Self::RoleRequestRefused { .. } => "RoleRequestRefused",
             Self::EmailChanged { .. } => "EmailChanged",
         })
     }

@@ -59,13 +59,16 @@ impl Message {
             Self::AccountDeleted => template!("account_deleted"),
             Self::DormantWarning { .. } => template!("dormant_warning"),
             Self::AccountRejectedFor { .. } => template!("account_rejected_for"),
+            Self::RoleRequestApproved { .. } => template!("role_request_approved"),
+            Self::RoleRequestRefused { .. } => template!("role_request_refused"),
             Self::EmailChanged { .. } => template!("email_changed"),
         }
     }
 
     #[expect(
         clippy::match_same_arms,
-        reason = "one line for each kind, in their order"
+        clippy::too_many_lines,
+        reason = "one arm for each kind, in their order"
     )]
     fn values(&self, language: Language) -> Values<'_> {
         match self {
@@ -155,6 +158,24 @@ impl Message {
                 ]
             }
             Self::AccountRejectedFor { reason } => vec![("reason", reason.into())],
+            Self::RoleRequestApproved {
+                role,
+                place,
+                expires_at,
+            } => vec![
+                ("role", role.into()),
+                ("place", place.into()),
+                ("expires_at", date(language, *expires_at)),
+            ],
+            Self::RoleRequestRefused {
+                role,
+                place,
+                reason,
+            } => vec![
+                ("role", role.into()),
+                ("place", place.into()),
+                ("reason", reason.into()),
+            ],
             Self::EmailChanged { new_email } => vec![("new_email", new_email.into())],
         }
     }
@@ -187,6 +208,7 @@ pub(super) mod tests {
     }
 
     /// One of each kind.
+    #[expect(clippy::too_many_lines, reason = "one item for each kind")]
     pub(in crate::mail) fn all() -> Vec<Message> {
         let link = "https://auth.example.org/login".to_owned();
         let when = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
@@ -279,6 +301,16 @@ pub(super) mod tests {
             },
             Message::AccountRejectedFor {
                 reason: "https://auth.example.org/reason".to_owned(),
+            },
+            Message::RoleRequestApproved {
+                role: "Editor".to_owned(),
+                place: "Research".to_owned(),
+                expires_at: when,
+            },
+            Message::RoleRequestRefused {
+                role: "Editor".to_owned(),
+                place: "Research".to_owned(),
+                reason: "not today".to_owned(),
             },
             Message::EmailChanged {
                 new_email: "https://auth.example.org/new_email".to_owned(),

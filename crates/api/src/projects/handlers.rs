@@ -6,8 +6,10 @@ use actix_web::{
 };
 
 use super::{
-    model::{Create, Delete, List, NewProject, ProjectChange, ProjectView, Read, Update},
-    service,
+    model::{
+        Create, Delete, List, Move, Moving, NewProject, ProjectChange, ProjectView, Read, Update,
+    },
+    moving, service,
 };
 use crate::{
     access::permit::Permit,
@@ -19,6 +21,7 @@ use crate::{
         page::{NamedPaging, Page},
     },
     problem::Problem,
+    roles::{model::DryRun, preview::Outcome},
     state::AppState,
 };
 
@@ -76,6 +79,26 @@ pub async fn update(
 ) -> Result<HttpResponse, Problem> {
     let changed = service::update(&state, &permit, body.value, &if_match).await?;
     Ok(changed.answer(|view| answer::single(&view)))
+}
+
+/// Moves a project to another account, or, with `dry_run`, says what that would do.
+#[utoipa::path(post, path = "/api/projects/{project_id}/move",
+    tag = "Organizations, accounts, projects", operation_id = "move_project", request_body = Moving,
+    params(("project_id" = uuid::Uuid, Path), DryRun, ("If-Match" = Option<String>, Header)),
+    responses((status = 200, body = Outcome<ProjectView>)))]
+pub async fn move_to(
+    permit: Permit<Move>,
+    state: Data<AppState>,
+    query: Query<DryRun>,
+    if_match: IfMatch,
+    body: Body<Moving>,
+) -> Result<HttpResponse, Problem> {
+    if query.dry_run {
+        let change = moving::preview_move(&state, &permit, &body.value, &if_match).await?;
+        return Ok(HttpResponse::Ok().json(change));
+    }
+    let moved = moving::move_to(&state, &permit, &body.value, &if_match).await?;
+    Ok(moved.answer(|view| answer::single(&view)))
 }
 
 /// Deletes a project.

@@ -2,5 +2,6 @@
 
 pub mod handlers;
 pub mod model;
+pub mod moving;
 mod repo;
 pub mod service;

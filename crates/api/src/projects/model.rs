@@ -14,6 +14,7 @@ use crate::{
     },
     http::{answer::Versioned, idempotency::OnceError, patch::stated, text::Name},
     problem::{Code, Problem},
+    role_assignments::model::AssignmentError,
 };
 
 const PARENT: Target = Target::Path(ResourceType::Account, "account_id");
@@ -52,6 +53,21 @@ pub struct Delete;
 impl Action for Delete {
     const NAME: &'static str = "project:delete";
     const TARGET: Target = ONE;
+}
+
+/// Action `project:move`.
+pub struct Move;
+impl Action for Move {
+    const NAME: &'static str = "project:move";
+    const TARGET: Target = ONE;
+}
+
+/// Body of `POST /api/projects/{id}/move`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Moving {
+    /// The account that it goes to, of any organization.
+    pub account_id: Uuid,
 }
 
 /// Body of `POST /api/accounts/{id}/projects`.
@@ -135,6 +151,15 @@ pub enum ProjectError {
     /// There is no such active user.
     #[error("no such active user")]
     UnknownOwner,
+    /// Somebody was given a role on it while it moved to another organization.
+    #[error("Somebody was given a role on the project at the same time. Try again.")]
+    Interfered,
+    /// The policy says no, at either end.
+    #[error("refused")]
+    Refused(Problem),
+    /// The caller could not let those in who come along.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
     /// It was changed since the client saw it.
     #[error("the project was changed in the meantime")]
     Changed,
@@ -156,6 +181,9 @@ impl From<ProjectError> for Problem {
                 "unknown_user",
                 "is not the id of an active user",
             ),
+            ProjectError::Interfered => Self::new(Code::Conflict, error),
+            ProjectError::Refused(problem) => problem,
+            ProjectError::Assignment(source) => source.into(),
             ProjectError::Changed => Self::plain(Code::PreconditionFailed),
             ProjectError::Once(source) => source.into(),
             ProjectError::Database(source) => source.into(),

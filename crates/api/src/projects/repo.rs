@@ -1,7 +1,7 @@
 //! Queries on projects.
 
 use chrono::{DateTime, Utc};
-use entity::{project, user};
+use entity::{project, role, user, user_role_assignment};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
     PaginatorTrait, QueryFilter, QuerySelect, sea_query::LockType,
@@ -84,6 +84,39 @@ pub(super) async fn save(
 pub(super) async fn delete(txn: &impl ConnectionTrait, id: Uuid) -> Result<(), DbErr> {
     project::Entity::delete_by_id(id).exec(txn).await?;
     Ok(())
+}
+
+/// A role that is held on a project itself.
+pub(super) struct Direct {
+    pub(super) row: user_role_assignment::Model,
+    pub(super) role: role::Model,
+}
+
+impl Direct {
+    /// Whether it goes along to another organization; the database ends the others.
+    pub(super) fn stays(&self) -> bool {
+        self.role.organization_id.is_none() && self.row.group_id.is_none()
+    }
+}
+
+/// The roles that are held on a project itself, expired ones too.
+pub(super) async fn direct(
+    txn: &impl ConnectionTrait,
+    project_id: Uuid,
+) -> Result<Vec<Direct>, DbErr> {
+    let rows = user_role_assignment::Entity::find()
+        .filter(user_role_assignment::Column::ResourceType.eq("project"))
+        .filter(user_role_assignment::Column::ResourceId.eq(project_id))
+        .find_also_related(role::Entity)
+        .all(txn)
+        .await?;
+    rows.into_iter()
+        .map(|(row, role)| {
+            let role =
+                role.ok_or_else(|| DbErr::RecordNotFound("the role of an assignment".to_owned()))?;
+            Ok(Direct { row, role })
+        })
+        .collect()
 }
 
 /// Whether there is such a user, and they may act.

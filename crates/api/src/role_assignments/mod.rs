@@ -4,3 +4,4 @@ pub mod handlers;
 pub mod model;
 mod repo;
 pub mod service;
+pub mod trial;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{
-        actor::{Principal, PrincipalType},
+        actor::{Holder, HolderType},
         permit::{Action, Target},
         resource::{ResourceRef, ResourceType},
     },
@@ -109,8 +109,8 @@ impl From<ResourceRef> for ResourceName {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAssignment {
-    /// Who gets the role.
-    pub principal: Principal,
+    /// Who gets the role. A group gets it only on what belongs to its own organization.
+    pub principal: Holder,
     /// Key of a role that can be assigned at the type of the resource.
     #[schema(example = "editor", max_length = 63)]
     pub role: String,
@@ -133,7 +133,7 @@ pub struct AssignmentView {
     /// Its id.
     pub id: Uuid,
     /// Who holds it.
-    pub principal: Principal,
+    pub principal: Holder,
     /// The role's key.
     #[schema(example = "editor")]
     pub role: String,
@@ -159,10 +159,11 @@ impl AssignmentView {
         let unknown = || DbErr::Type(format!("role assignment {} names an unknown type", row.id));
         let r#type = row.principal_type.parse().map_err(|()| unknown())?;
         let holder = match r#type {
-            PrincipalType::User => row.user_id,
-            PrincipalType::ServiceAccount => row.service_account_id,
+            HolderType::User => row.user_id,
+            HolderType::ServiceAccount => row.service_account_id,
+            HolderType::Group => row.group_id,
         };
-        let principal = Principal {
+        let principal = Holder {
             r#type,
             id: holder.ok_or_else(unknown)?,
         };
@@ -208,7 +209,7 @@ pub struct AssignmentFilter {
     pub order: Order,
     /// Held by this kind of principal.
     #[param(inline)]
-    pub principal_type: Option<PrincipalType>,
+    pub principal_type: Option<HolderType>,
     /// Held by this principal.
     pub principal_id: Option<Uuid>,
     /// On this kind of resource.
@@ -246,8 +247,19 @@ pub struct EffectiveRole {
     pub path: Vec<PathPart>,
     /// What it carries.
     pub permissions: Vec<String>,
+    /// The group that holds it, for its members; `null`: it was given to the user.
+    pub group: Option<GroupName>,
     /// It holds until, and not at, this time; `null`: for good.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A group that a role comes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupName {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is called.
+    pub name: String,
 }
 
 /// One step on the way from the system to a resource.

@@ -1,7 +1,7 @@
 //! Queries on role assignments.
 
 use chrono::{DateTime, Utc};
-use entity::{project, role, service_account, user, user_role_assignment};
+use entity::{group, project, role, service_account, user, user_role_assignment};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
     EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement,
@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     access::{
-        actor::{Principal, PrincipalType},
+        actor::{Holder, HolderType},
+        grants::HELD_BY_USER,
         resource::{ResourceRef, ResourceType},
     },
     http::page::{Cut, Order},
@@ -43,7 +44,8 @@ pub(super) async fn within(
     if let Some(id) = filter.principal_id {
         let one = Condition::any()
             .add(Column::UserId.eq(id))
-            .add(Column::ServiceAccountId.eq(id));
+            .add(Column::ServiceAccountId.eq(id))
+            .add(Column::GroupId.eq(id));
         query = query.filter(one);
     }
     if let Some(kind) = filter.resource_type {
@@ -98,6 +100,8 @@ pub(super) struct Held {
     pub(super) resource_type: String,
     pub(super) resource_id: Option<Uuid>,
     pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) group_id: Option<Uuid>,
+    pub(super) group_name: Option<String>,
     pub(super) organization_id: Option<Uuid>,
     pub(super) organization_name: Option<String>,
     pub(super) account_id: Option<Uuid>,
@@ -105,7 +109,7 @@ pub(super) struct Held {
     pub(super) project_name: Option<String>,
 }
 
-/// Roles that a user holds at `now`.
+/// Roles that a user holds at `now`, by groups too.
 pub(super) async fn held_by(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
@@ -118,16 +122,17 @@ pub(super) async fn held_by(
     };
     let sql = format!(
         "SELECT a.id, r.key AS role, r.permissions, a.resource_type, a.resource_id, a.expires_at, \
+                g.id AS group_id, g.name AS group_name, \
                 o.id AS organization_id, o.name AS organization_name, \
                 c.id AS account_id, c.name AS account_name, p.name AS project_name \
-         FROM user_role_assignments a \
+         FROM ({HELD_BY_USER}) a \
          JOIN roles r ON r.id = a.role_id \
+         LEFT JOIN groups g ON g.id = a.group_id \
          LEFT JOIN organizations o ON o.id = a.organization_id \
          LEFT JOIN projects p ON a.resource_type = 'project' AND p.id = a.resource_id \
          LEFT JOIN accounts c ON c.id = CASE a.resource_type \
              WHEN 'account' THEN a.resource_id WHEN 'project' THEN p.account_id END \
-         WHERE a.user_id = $1 AND (a.expires_at IS NULL OR a.expires_at > $2) \
-           AND ($3::uuid IS NULL OR a.id {after} $3) \
+         WHERE (a.expires_at IS NULL OR a.expires_at > $2) AND ($3::uuid IS NULL OR a.id {after} $3) \
          ORDER BY a.id {direction} LIMIT $4"
     );
     let limit = i64::try_from(cut.fetch()).unwrap_or(i64::MAX);
@@ -156,10 +161,11 @@ pub(super) async fn permissions_of(
 ) -> Result<Vec<String>, DbErr> {
     let sql = "SELECT r.permissions FROM user_role_assignments a \
          JOIN roles r ON r.id = a.role_id \
-         LEFT JOIN users u ON u.id = a.user_id \
-         LEFT JOIN service_accounts s ON s.id = a.service_account_id \
-         WHERE (a.user_id = $1 OR a.service_account_id = $1) \
-           AND 'active' IN (u.status, s.status) AND (a.expires_at IS NULL OR a.expires_at > $2) \
+         WHERE (a.user_id = $1 OR a.service_account_id = $1 \
+             OR a.group_id = ANY (ARRAY(SELECT group_id FROM group_members WHERE user_id = $1))) \
+           AND (EXISTS (SELECT FROM users WHERE id = $1 AND status = 'active') \
+             OR EXISTS (SELECT FROM service_accounts WHERE id = $1 AND status = 'active')) \
+           AND (a.expires_at IS NULL OR a.expires_at > $2) \
            AND (a.resource_type = 'system' \
              OR (a.resource_type = 'organization' AND a.resource_id = $3) \
              OR (a.resource_type = $4 AND a.resource_id = $5) \
@@ -182,20 +188,26 @@ pub(super) async fn permissions_of(
     Ok(rows.into_iter().flat_map(|row| row.permissions).collect())
 }
 
-/// Whether there is such a principal, and it was not turned away.
+/// Whether there is such a principal, and it was not turned away. Groups hold roles in their own
+/// organization, which is `organization_id`.
 pub(super) async fn can_hold(
     txn: &impl ConnectionTrait,
-    principal: Principal,
+    principal: Holder,
+    organization_id: Option<Uuid>,
 ) -> Result<bool, DbErr> {
     Ok(match principal.r#type {
-        PrincipalType::User => user::Entity::find_by_id(principal.id)
+        HolderType::User => user::Entity::find_by_id(principal.id)
             .one(txn)
             .await?
             .is_some_and(|user| !matches!(user.status.as_str(), "rejected" | "disabled")),
-        PrincipalType::ServiceAccount => service_account::Entity::find_by_id(principal.id)
+        HolderType::ServiceAccount => service_account::Entity::find_by_id(principal.id)
             .one(txn)
             .await?
             .is_some_and(|account| account.status == "active"),
+        HolderType::Group => group::Entity::find_by_id(principal.id)
+            .one(txn)
+            .await?
+            .is_some_and(|group| Some(group.organization_id) == organization_id),
     })
 }
 
@@ -206,8 +218,9 @@ pub(super) async fn remove_expired(
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     let column = match giving.principal.r#type {
-        PrincipalType::User => Column::UserId,
-        PrincipalType::ServiceAccount => Column::ServiceAccountId,
+        HolderType::User => Column::UserId,
+        HolderType::ServiceAccount => Column::ServiceAccountId,
+        HolderType::Group => Column::GroupId,
     };
     let mut query = Entity::delete_many()
         .filter(column.eq(giving.principal.id))
@@ -228,13 +241,13 @@ pub(super) async fn insert(
     giving: &Giving<'_>,
     now: DateTime<Utc>,
 ) -> Result<Model, AssignmentError> {
-    let Principal { r#type, id } = giving.principal;
+    let Holder { r#type, id } = giving.principal;
     let row = ActiveModel {
         id: Set(Uuid::now_v7()),
         principal_type: Set(r#type.as_str().to_owned()),
-        user_id: Set((r#type == PrincipalType::User).then_some(id)),
-        service_account_id: Set((r#type == PrincipalType::ServiceAccount).then_some(id)),
-        group_id: Set(None),
+        user_id: Set((r#type == HolderType::User).then_some(id)),
+        service_account_id: Set((r#type == HolderType::ServiceAccount).then_some(id)),
+        group_id: Set((r#type == HolderType::Group).then_some(id)),
         role_id: Set(giving.role.id),
         resource_type: Set(giving.resource.kind.as_str().to_owned()),
         resource_id: Set(giving.resource.id),
@@ -250,7 +263,9 @@ pub(super) async fn insert(
             Some("user_role_assignments_key") => AssignmentError::AlreadyAssigned,
             Some(
                 "user_role_assignments_user_id_fkey"
-                | "user_role_assignments_service_account_id_fkey",
+                | "user_role_assignments_service_account_id_fkey"
+                | "user_role_assignments_group_id_fkey"
+                | "user_role_assignments_group_check",
             ) => AssignmentError::UnknownPrincipal,
             Some(
                 "user_role_assignments_resource_id_fkey"

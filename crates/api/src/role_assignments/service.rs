@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::{
     model::{
         Assign, AssignAnywhere, AssignOwner, AssignmentError, AssignmentFilter, AssignmentView,
-        EffectiveRole, List, NewAssignment, PathPart, ReadOwn, Remove,
+        EffectiveRole, GroupName, List, NewAssignment, PathPart, ReadOwn, Remove,
     },
     repo,
 };
 use crate::{
     access::{
-        actor::{Principal, PrincipalType},
+        actor::Holder,
         cache::Change,
         permit::{self, Action, Permit},
         resource::{Located, ResourceRef, ResourceType},
@@ -39,6 +39,9 @@ use crate::{
     state::AppState,
 };
 
+/// An assignment and its role.
+pub(super) type Assigned = (user_role_assignment::Model, role::Model);
+
 /// What PostgreSQL says when an organization would lose its last owner.
 const LAST_OWNER: &str = "GP001";
 /// The longest time that a role can be given for.
@@ -47,7 +50,7 @@ const LONGEST: TimeDelta = TimeDelta::days(36_525);
 /// A role about to be given. Whoever makes one has checked that it may be.
 pub(crate) struct Giving<'a> {
     /// Who gets it.
-    pub(crate) principal: Principal,
+    pub(crate) principal: Holder,
     /// The role.
     pub(crate) role: &'a role::Model,
     /// Where.
@@ -146,6 +149,10 @@ fn effective(row: repo::Held) -> Result<EffectiveRole, DbErr> {
         resource: resource.into(),
         path,
         permissions: row.permissions,
+        group: row
+            .group_id
+            .zip(row.group_name)
+            .map(|(id, name)| GroupName { id, name }),
         expires_at: row.expires_at,
     })
 }
@@ -164,9 +171,26 @@ pub async fn create(
     if let Some(answer) = once.claim(&*tx, now).await? {
         return Ok(Revised::read(&*tx, answer).await?);
     }
-    let role = assignable(&*tx, &new.role, place.located()).await?;
-    demand_all_of(&place, &role, now)?;
-    if !repo::can_hold(&*tx, new.principal).await? {
+    let (row, role) = create_at(state, &mut tx, &place, new).await?;
+    let view = AssignmentView::of(row, &role)?;
+    once.keep(&*tx, &view, now).await?;
+    let revised = Revised::read(&*tx, view).await?;
+    tx.commit().await?;
+    Ok(revised)
+}
+
+/// Gives the role, if `place` and what the caller holds there allow it.
+pub(super) async fn create_at(
+    state: &AppState,
+    tx: &mut Tx<'_>,
+    place: &Permit<Assign>,
+    new: NewAssignment,
+) -> Result<Assigned, AssignmentError> {
+    let now = state.clock.now();
+    let role = assignable(&**tx, &new.role, place.located()).await?;
+    demand_all_of(place, &role, now)?;
+    let organization_id = place.located().organization_id();
+    if !repo::can_hold(&**tx, new.principal, organization_id).await? {
         return Err(AssignmentError::UnknownPrincipal);
     }
     if new
@@ -178,18 +202,14 @@ pub async fn create(
     let giving = Giving {
         principal: new.principal,
         role: &role,
-        resource,
-        organization_id: place.located().organization_id(),
-        granted_by: Some(permit.principal().id),
+        resource: place.resource(),
+        organization_id,
+        granted_by: Some(place.principal().id),
         reason: new.reason.map(Into::into),
         expires_at: new.expires_at,
     };
-    let row = give(state, &mut tx, permit.into(), permit.origin(), giving).await?;
-    let view = AssignmentView::of(row, &role)?;
-    once.keep(&*tx, &view, now).await?;
-    let revised = Revised::read(&*tx, view).await?;
-    tx.commit().await?;
-    Ok(revised)
+    let row = give(state, tx, place.into(), place.origin(), giving).await?;
+    Ok((row, role))
 }
 
 /// Asks the policy whether the caller may assign roles on `resource`, and owner roles if `role` is one.
@@ -237,6 +257,35 @@ pub(crate) fn demand_all_of<A>(
 ) -> Result<(), AssignmentError> {
     let own = held(&place.actor().subject.grants, place.located(), now);
     none_lacking(&own, &role.permissions)
+}
+
+/// A role on a resource, as somebody or a group holds it.
+pub(crate) struct Held {
+    /// Where.
+    pub(crate) resource: ResourceRef,
+    /// The role.
+    pub(crate) role: role::Model,
+}
+
+/// Demands that the caller could give, and take, each of `held`: the right to assign there, and all
+/// that the role carries.
+///
+/// To be called outside of a transaction: the answers may need connections of their own.
+///
+/// # Errors
+///
+/// As giving a role has them.
+pub(crate) async fn demand_to_give<A: Action>(
+    state: &AppState,
+    permit: &Permit<A>,
+    held: &[Held],
+) -> Result<(), AssignmentError> {
+    let now = state.clock.now();
+    for Held { resource, role } in held {
+        let place = permit_to_assign(state, permit, *resource, &role.key).await?;
+        demand_all_of(&place, role, now)?;
+    }
+    Ok(())
 }
 
 /// Like [`demand_all_of`], for a user who is not the caller, and for the right to assign as well.
@@ -298,7 +347,7 @@ pub(crate) async fn give(
         &written,
     )
     .await?;
-    tx.changed(Change::Grants(giving.principal));
+    tx.changed(Change::grants(giving.principal));
     Ok(row)
 }
 
@@ -309,7 +358,7 @@ pub(crate) struct Written<'a> {
     /// Its role.
     pub(crate) role: &'a role::Model,
     /// Who holds it.
-    pub(crate) principal: Principal,
+    pub(crate) principal: Holder,
     /// Where.
     pub(crate) resource: ResourceRef,
 }
@@ -325,10 +374,9 @@ async fn note(
 ) -> Result<(), DbErr> {
     let Written { row, role, .. } = written;
     let resource = json!({ "type": written.resource.kind.as_str(), "id": written.resource.id });
-    if written.principal.r#type == PrincipalType::User {
+    if let Some(id) = written.principal.user_id() {
         let details =
             json!({ "role": role.key, "resource": resource, "expires_at": row.expires_at });
-        let id = written.principal.id;
         activity::record(&**tx, &*state.clock, origin, id, None, kind, details).await?;
     }
     let entry = audit::Entry {
@@ -359,6 +407,27 @@ pub async fn delete(
     id: Uuid,
     if_match: &IfMatch,
 ) -> Result<Revised<()>, AssignmentError> {
+    let (row, role, holder) = removable(state, permit, id, if_match).await?;
+    let mut tx = Tx::begin(state, &permit.scope()).await?;
+    let written = Written {
+        row: &row,
+        role: &role,
+        principal: holder,
+        resource: permit.resource(),
+    };
+    withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
+    let revised = Revised::read(&*tx, ()).await?;
+    tx.commit().await?;
+    Ok(revised)
+}
+
+/// The assignment with this id, if the caller may take it away.
+pub(super) async fn removable(
+    state: &AppState,
+    permit: &Permit<Remove>,
+    id: Uuid,
+    if_match: &IfMatch,
+) -> Result<(user_role_assignment::Model, role::Model, Holder), AssignmentError> {
     let before = Tx::begin(state, &permit.scope()).await?;
     let found = repo::on(&*before, id, permit.resource()).await?;
     before.commit().await?;
@@ -370,17 +439,7 @@ pub async fn delete(
     if_match
         .check(crate::http::answer::Versioned::version(&view))
         .map_err(|_| AssignmentError::Changed)?;
-    let mut tx = Tx::begin(state, &permit.scope()).await?;
-    let written = Written {
-        row: &row,
-        role: &role,
-        principal: view.principal,
-        resource: permit.resource(),
-    };
-    withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
-    let revised = Revised::read(&*tx, ()).await?;
-    tx.commit().await?;
-    Ok(revised)
+    Ok((row, role, view.principal))
 }
 
 /// Removes an assignment and writes what goes with it. Whether it may be removed is the caller's
@@ -402,7 +461,7 @@ pub(crate) async fn withdraw(
     }
     let names = ("role_removed", "role.removed");
     note(state, tx, doer, origin, names, written).await?;
-    tx.changed(Change::Grants(written.principal));
+    tx.changed(Change::grants(written.principal));
     keep_last_owner(tx).await
 }
 

@@ -107,6 +107,7 @@ mod tests {
             permissions: permissions.iter().map(|&text| text.to_owned()).collect(),
             resource,
             organization_id: tenant,
+            group_id: None,
             expires_at: None,
         }
     }

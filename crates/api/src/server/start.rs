@@ -66,7 +66,8 @@ pub async fn start(
     secrets: &Secrets,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Started> {
-    let db = open_migrated(&config, url).await?;
+    let stopping = Arc::default();
+    let db = open_migrated(&config, url, &stopping).await?;
     let previous = secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(secrets.key.expose(), previous);
     let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
@@ -75,6 +76,7 @@ pub async fn start(
     let policy = policy(&config, &bundle)?;
     let parts = Parts {
         db,
+        stopping,
         mailer: mailer(&config)?,
         sealer,
         keys,
@@ -98,6 +100,7 @@ pub async fn start(
 /// What a state is made of besides the settings.
 struct Parts {
     db: DatabaseConnection,
+    stopping: Arc<AtomicBool>,
     mailer: Mailer,
     sealer: Sealer,
     keys: SigningKeys,
@@ -114,6 +117,7 @@ fn assemble(
 ) -> anyhow::Result<(AppState, Outbox, mpsc::Receiver<Use>)> {
     let Parts {
         db,
+        stopping,
         mailer,
         sealer,
         keys,
@@ -150,7 +154,7 @@ fn assemble(
         mail_status: outbox.status(),
         mail: outbox.clone(),
         audit_checked: Mutex::new(Position::START),
-        stopping: AtomicBool::new(false),
+        stopping,
         config,
     };
     Ok((state, outbox, waiting_uses))
@@ -168,7 +172,8 @@ pub async fn for_command(
     key: &SecretKey,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<AppState> {
-    let db = open_migrated(&config, url).await?;
+    let stopping = Arc::default();
+    let db = open_migrated(&config, url, &stopping).await?;
     let previous = config.secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(key.expose(), previous);
     anyhow::ensure!(
@@ -185,14 +190,19 @@ pub async fn for_command(
         catalog: bundle.catalog().clone(),
         csrf_key: *sealer.derive("csrf of a command"),
         db,
+        stopping,
         sealer,
     };
     let (state, _, _) = assemble(config, parts, public_url, clock)?;
     Ok(state)
 }
 
-async fn open_migrated(config: &Config, url: &DatabaseUrl) -> anyhow::Result<DatabaseConnection> {
-    let db = pool::open(&config.database, url).await?;
+async fn open_migrated(
+    config: &Config,
+    url: &DatabaseUrl,
+    stopping: &Arc<AtomicBool>,
+) -> anyhow::Result<DatabaseConnection> {
+    let db = pool::open(&config.database, url, stopping).await?;
     let pending = migration::pending(&db)
         .await
         .context("the schema cannot be read")?;

@@ -121,6 +121,25 @@ const PARTS: &[Part] = &[
               FROM user_role_assignments WHERE user_id = $1",
     },
     Part {
+        name: "groups",
+        many: true,
+        sql: "SELECT m.group_id AS id, jsonb_build_object('id', m.group_id, 'name', g.name, \
+                'organization_id', m.organization_id, 'added_by', m.added_by, \
+                'created_at', m.created_at) AS item \
+              FROM group_members m JOIN groups g ON g.id = m.group_id WHERE m.user_id = $1",
+    },
+    Part {
+        name: "role_requests",
+        many: true,
+        sql: "SELECT id, jsonb_build_object('id', id, \
+                'role', (SELECT key FROM roles WHERE roles.id = role_id), \
+                'resource', jsonb_build_object('type', resource_type, 'id', resource_id), \
+                'duration_seconds', duration_seconds, 'reason', reason, 'state', state, \
+                'decided_by', decided_by, 'decided_at', decided_at, \
+                'decision_reason', decision_reason, 'created_at', created_at) AS item \
+              FROM role_requests WHERE user_id = $1",
+    },
+    Part {
         name: "projects",
         many: true,
         sql: "SELECT id, jsonb_build_object('id', id, 'name', name, 'organization_id', organization_id, \

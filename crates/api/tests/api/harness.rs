@@ -386,6 +386,21 @@ impl Client {
         self.raw(method, path, body, headers).await
     }
 
+    /// The content type and the text of an answer that is no JSON.
+    pub async fn text(&self, path: &str, headers: &[(&str, &str)]) -> (String, String) {
+        let mut request = self.http.get(format!("{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap();
+        let kind = kind.to_owned();
+        (kind, response.text().await.unwrap())
+    }
+
     /// Sends a body of any type and any bytes.
     pub async fn raw(
         &self,

@@ -8,12 +8,13 @@ use crate::harness::TestApp;
 
 /// What everyone who has logged in may do without any role: with their own account, and to
 /// find out what they may see.
-const OPEN_TO_ALL: [&str; 9] = [
+const OPEN_TO_ALL: [&str; 10] = [
     "self:read",
     "self:update",
     "self:sessions",
     "self:evaluate",
     "self:join",
+    "self:request",
     "self:keys",
     "self:export",
     "self:delete",

@@ -67,6 +67,31 @@ impl Way {
         }
     }
 
+    /// One more way, for users: the members of those groups whose assignments `a` fit.
+    fn by_group(&self, condition: &str) -> String {
+        if self.column != "user_id" {
+            return String::new();
+        }
+        format!(
+            "UNION ALL (SELECT m.id FROM ( \
+               SELECT DISTINCT a.group_id FROM user_role_assignments a \
+               WHERE a.group_id IS NOT NULL AND {condition}) g \
+             CROSS JOIN LATERAL ( \
+               SELECT m.user_id AS id FROM group_members m \
+               WHERE m.group_id = g.group_id AND m.user_id > $1 ORDER BY m.user_id LIMIT $2) m)"
+        )
+    }
+
+    /// That a user of an assignment `a` holds a role in the organization `$6` by a group.
+    fn or_by_group(&self) -> &'static str {
+        if self.column != "user_id" {
+            return "";
+        }
+        " OR EXISTS (SELECT FROM group_members m \
+           JOIN user_role_assignments o ON o.group_id = m.group_id \
+           WHERE m.user_id = a.user_id AND o.organization_id = $6)"
+    }
+
     /// A query for the ids after `$1`, `$2` of them, and its further values.
     fn sql(&self, among: &Among, now: DateTime<Utc>) -> (String, Vec<Value>) {
         let Self { table, column } = self;
@@ -77,9 +102,12 @@ impl Way {
                 (sql, Vec::new())
             }
             Among::Members(organization) => {
+                let by_group = self.by_group("a.organization_id = $3");
                 let sql = format!(
-                    "SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
-                     WHERE a.organization_id = $3 AND a.{column} > $1 ORDER BY 1 LIMIT $2"
+                    "SELECT DISTINCT id FROM ( \
+                       (SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
+                        WHERE a.organization_id = $3 AND a.{column} > $1 ORDER BY 1 LIMIT $2) \
+                       {by_group}) AS found ORDER BY id LIMIT $2"
                 );
                 (sql, vec![(*organization).into()])
             }
@@ -104,15 +132,25 @@ impl Way {
                     let member = if *place == ResourceRef::SYSTEM {
                         format!(
                             " AND ($6::uuid IS NULL OR EXISTS (SELECT FROM user_role_assignments o \
-                               WHERE o.organization_id = $6 AND o.{column} = a.{column}))"
-                        )
+                               WHERE o.organization_id = $6 AND o.{column} = a.{column}){}",
+                            self.or_by_group()
+                        ) + ")"
                     } else {
                         String::new()
                     };
+                    let holds = format!(
+                        "{here}{member} AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
+                         AND (a.expires_at IS NULL OR a.expires_at > $4)"
+                    );
                     arms.push(format!(
                         "(SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
-                          WHERE {here}{member} AND a.{column} > $1 AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
-                            AND (a.expires_at IS NULL OR a.expires_at > $4) ORDER BY 1 LIMIT $2)"
+                          WHERE {holds} AND a.{column} > $1 ORDER BY 1 LIMIT $2) {}",
+                        // Groups hold nothing at the system.
+                        if *place == ResourceRef::SYSTEM {
+                            String::new()
+                        } else {
+                            self.by_group(&holds)
+                        }
                     ));
                 }
                 let sql = format!(

@@ -72,6 +72,8 @@ struct World {
     organizations: Vec<Uuid>,
     users: Vec<Uuid>,
     services: Vec<Uuid>,
+    /// For each organization, its groups with their members.
+    groups: Vec<Vec<(Uuid, Vec<Uuid>)>>,
     things: Vec<Thing>,
     /// For each organization, who holds a role in it, whatever has become of it.
     members: Vec<BTreeSet<String>>,
@@ -88,6 +90,7 @@ impl World {
             organizations: Vec::new(),
             users: Vec::new(),
             services: Vec::new(),
+            groups: Vec::new(),
             things: vec![("system".to_owned(), "system".to_owned(), None)],
             members: Vec::new(),
             sql: String::new(),
@@ -143,6 +146,7 @@ impl World {
             "INSERT INTO organizations (id, name, name_normalized, slug, created_at, updated_at)
              VALUES ('{id}', 'o{index}', 'o{index}', 'o{index}', now(), now());"
         );
+        self.groups(index);
         self.thing("organization", id, index);
         self.roles(index, "organization", id);
         self.records(index, (id, None, None));
@@ -167,6 +171,30 @@ impl World {
                 self.records(index, (id, Some(account), Some(project)));
             }
         }
+    }
+
+    fn groups(&mut self, index: usize) {
+        let organization = self.organizations[index];
+        let mut groups = Vec::new();
+        for number in 0..2 {
+            let group = Uuid::now_v7();
+            self.sql += &format!(
+                "INSERT INTO groups (id, organization_id, name, name_normalized, created_at, updated_at)
+                 VALUES ('{group}', '{organization}', 'g{number}', 'g{number}', now(), now());"
+            );
+            let mut members = Vec::new();
+            for user in self.users.clone() {
+                if self.dice.chance(4) {
+                    self.sql += &format!(
+                        "INSERT INTO group_members (group_id, user_id, organization_id, created_at)
+                         VALUES ('{group}', '{user}', '{organization}', now());"
+                    );
+                    members.push(user);
+                }
+            }
+            groups.push((group, members));
+        }
+        self.groups.push(groups);
     }
 
     fn thing(&mut self, kind: &str, id: impl ToString, organization: usize) {
@@ -257,10 +285,14 @@ impl World {
     }
 
     fn assign(&mut self, role: &str, kind: &str, at: Option<(usize, Uuid)>) {
-        let (principal, id) = if self.dice.chance(5) {
-            ("service_account", *self.dice.pick(&self.services.clone()))
-        } else {
-            ("user", *self.dice.pick(&self.users.clone()))
+        let (principal, id) = match (self.dice.roll(6), at) {
+            (0, _) => ("service_account", *self.dice.pick(&self.services.clone())),
+            (1, Some((index, _))) => {
+                let (group, members) = self.dice.pick(&self.groups[index].clone()).clone();
+                self.members[index].extend(members.iter().map(ToString::to_string));
+                ("group", group)
+            }
+            _ => ("user", *self.dice.pick(&self.users.clone())),
         };
         let now = self.app.state.clock.now();
         let end = match self.dice.roll(5) {

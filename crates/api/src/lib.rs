@@ -11,7 +11,7 @@
 //!   [`service_accounts`], [`tokens`], [`forward`]
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
 //!   [`roles`], [`role_assignments`], [`invitations`]
-//! - What you may do: [`policy`], [`authzen`]
+//! - What you may do: [`policy`], [`policy_admin`], [`decisions`], [`authzen`]
 //! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
 pub mod access;
@@ -27,6 +27,7 @@ pub mod command;
 pub mod config;
 pub mod crypto;
 pub mod database;
+pub mod decisions;
 pub mod devices;
 pub mod dormancy;
 pub mod email;
@@ -44,6 +45,7 @@ pub mod openapi;
 pub mod organizations;
 pub mod pages;
 pub mod policy;
+pub mod policy_admin;
 pub mod problem;
 pub mod problems;
 pub mod projects;

@@ -17,7 +17,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::request_id;
+use crate::{http::request_id, policy::PolicyUnavailable};
 
 macro_rules! codes {
     ($($variant:ident $slug:literal $status:ident $title:literal $meaning:literal)*) => {
@@ -193,6 +193,15 @@ impl Problem {
     /// A problem with nothing to add to what its code means.
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.meaning())
+    }
+
+    /// Why the policy had no answer, if that is what this is about: see
+    /// [`PolicyUnavailable::code`].
+    pub fn policy_failure(&self) -> Option<&'static str> {
+        let source = self.source.as_ref()?;
+        source
+            .downcast_ref::<PolicyUnavailable>()
+            .map(PolicyUnavailable::code)
     }
 
     /// Too much is being worked on. Who is sent away is asked back after one to four seconds,

@@ -22,6 +22,7 @@ use crate::{
     api_keys::{handlers as api_keys, model as api_key},
     audit,
     authzen::{handlers as authzen, model::Evaluate},
+    decisions::{handlers as decisions, model as decision},
     devices::{handlers as devices, model as device},
     email::handlers as email,
     forward::handlers as forward,
@@ -33,6 +34,7 @@ use crate::{
     openapi,
     organizations::{handlers as organizations, model as organization},
     pages::handlers as pages,
+    policy_admin::{handlers as policy_admin, model::ReadPolicy},
     problem::{Code, Problem},
     problems,
     projects::{handlers as projects, model as project},
@@ -160,6 +162,11 @@ pub fn protected() -> Vec<Row> {
         row(delete.clone(), "/api/admin/service-accounts/{service_account_id}/api-keys/{api_key_id}", service_account::ManageKeys, service_accounts::revoke_key),
         row(get.clone(), "/api/admin/audit", administration::ReadAudit, admin::list_audit),
         row(get.clone(), "/api/admin/audit/verify", audit::model::VerifyAudit, audit::handlers::verify),
+
+        row(get.clone(), "/api/admin/policy", ReadPolicy, policy_admin::show),
+        row(post.clone(), "/api/admin/policy/replay", decision::ReplayPolicy, decisions::replay),
+        row(get.clone(), "/api/opa/bundles/gatepost.tar.gz", ReadPolicy, policy_admin::bundle),
+        row(post.clone(), "/api/opa/logs", decision::HandInDecisions, decisions::take_in),
 
         row(get.clone(), "/api/organizations", organization::List, organizations::list),
         row(post.clone(), "/api/organizations", organization::Create, organizations::create),

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     access::permit::{Action, Target},
     policy::{Decision, Reason},
+    problem::Problem,
 };
 
 /// Asking for decisions. About whom and what is judged once the body is read.
@@ -17,6 +18,7 @@ impl Action for Evaluate {
     const NAME: &'static str = "self:evaluate";
     const TARGET: Target = Target::Own;
     const BY_KEY: bool = true;
+    const TELLS_OUTAGE: bool = true;
 }
 
 /// A decision (`AuthZEN` 1.0).
@@ -83,7 +85,32 @@ pub struct ItemError {
 
 impl Answer {
     /// What the policy said.
+    /// A no, if `problem` is that the policy has no answer; its reason says which failure that was.
+    ///
+    /// # Errors
+    ///
+    /// Any other problem.
+    pub fn unanswered(problem: Problem) -> Result<Self, Problem> {
+        let Some(code) = problem.policy_failure() else {
+            return Err(problem);
+        };
+        tracing::warn!(code, "refused, because the policy has no answer");
+        let why = WhyView {
+            code: code.to_owned(),
+            message: "No decision could be had, and no decision means no.".to_owned(),
+        };
+        Ok(Self {
+            decision: false,
+            context: AnswerContext {
+                reasons: Some(vec![why]),
+                ..AnswerContext::default()
+            },
+        })
+    }
+
+    /// What the policy decided.
     pub fn of(decision: Decision, policy: Option<String>) -> Self {
+        let policy = decision.policy.as_deref().map(ToOwned::to_owned).or(policy);
         Self {
             decision: decision.allow,
             context: AnswerContext {

@@ -28,7 +28,7 @@ const EVALUATE: &str = "authz:evaluate";
 const REFUSED: &str = "To ask about someone else, `authz:evaluate` is needed at the organization \
                        of the resource, or at the system where there is none.";
 /// What Gatepost alone says of a subject: whoever may ask could otherwise make it up.
-const RESERVED: [&str; 4] = ["status", "mfa", "auth_age", "credential"];
+const RESERVED: [&str; 5] = ["status", "email", "mfa", "auth_age", "credential"];
 /// Items that are decided at once where the first ones may be all that is needed.
 const STEP: usize = 16;
 
@@ -115,8 +115,22 @@ async fn decide_many(state: &AppState, inputs: &[Input]) -> Result<Vec<Decision>
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
-    let decisions = state.policy.decide_many(inputs).await;
-    decisions.map_err(question::unavailable)
+    question::decide_many(state, inputs).await
+}
+
+/// The answers to a batch when the policy has none.
+///
+/// # Errors
+///
+/// Any other problem.
+pub fn refuse_all(problem: Problem, batch: &Batch<'_>) -> Result<Vec<Answer>, Problem> {
+    let answer = Answer::unanswered(problem)?;
+    let count = if batch.semantic.ends_with(false) {
+        1
+    } else {
+        batch.questions().count()
+    };
+    Ok(vec![answer; count])
 }
 
 /// A place in the answer to a batch.

@@ -7,5 +7,7 @@ pub mod health;
 pub mod import;
 pub mod keys;
 pub mod logging;
+pub mod policy;
+pub mod replay;
 pub mod serve;
 pub mod shell;

@@ -121,7 +121,7 @@ fn look(path: &str, text: &str, known: &BTreeSet<String>, own: &BTreeSet<String>
     let imports: Vec<(usize, String)> = plain
         .lines()
         .enumerate()
-        .filter_map(|(line, text)| Some((line + 1, imported(text)?)))
+        .filter_map(|(line, text)| Some((line + 1, imported(text)?.0)))
         .collect();
     let fault = |line: usize, message: String| Fault {
         path: path.to_owned(),
@@ -150,15 +150,51 @@ fn look(path: &str, text: &str, known: &BTreeSet<String>, own: &BTreeSet<String>
     faults
 }
 
-/// The name that an import brings; those of the language itself bring none.
-fn imported(line: &str) -> Option<String> {
+/// The name that an import brings, and the path that it stands for; those of the language itself
+/// bring none.
+fn imported(line: &str) -> Option<(String, String)> {
     let what = line.strip_prefix("import ")?.trim();
     let (path, alias) = match what.split_once(" as ") {
         Some((path, alias)) => (path.trim(), alias.trim()),
         None => (what, what.rsplit('.').next().unwrap_or(what)),
     };
     let is_language = path.starts_with("rego.") || path.starts_with("future.");
-    (!is_language).then(|| alias.to_owned())
+    (!is_language).then(|| (alias.to_owned(), path.to_owned()))
+}
+
+/// The same file with the whole path in the place of each name that an import brought; lines stay
+/// where they are.
+///
+/// The embedded engine evaluates all of a package that is named by an import, and with it what the
+/// test does not ask about.
+pub(super) fn spelled_out(text: &str) -> String {
+    let plain = blank(text);
+    let imports: BTreeMap<String, String> = plain.lines().filter_map(imported).collect();
+    let mut spelled = String::with_capacity(text.len() * 2);
+    // Both have the same characters, but for what is blank in one of them.
+    let mut code = text.chars().zip(plain.chars()).peekable();
+    let (mut before, mut is_import) = ('\n', false);
+    while let Some(&(c, seen)) = code.peek() {
+        if !is_word(seen) {
+            code.next();
+            spelled.push(c);
+            is_import &= c != '\n';
+            before = seen;
+            continue;
+        }
+        let mut word = String::new();
+        while let Some((c, _)) = code.next_if(|(_, seen)| is_word(*seen)) {
+            word.push(c);
+        }
+        is_import |= word == "import" && before == '\n';
+        let is_whole = before != '.' && code.peek().is_some_and(|(_, next)| *next == '.');
+        match imports.get(&word) {
+            Some(path) if is_whole && !is_import => spelled.push_str(path),
+            _ => spelled.push_str(&word),
+        }
+        before = 'w';
+    }
+    spelled
 }
 
 /// Each `name(` with its line, where the bracket follows at once.
@@ -277,6 +313,15 @@ _is(a, b) if startswith(a, b)
 "#;
         let none: [String; 0] = [];
         assert_eq!(faults(rules), none);
+    }
+
+    #[test]
+    fn names_of_imports_are_spelled_out_where_they_are_code() {
+        let text = "package a\n\nimport data.x.y\nimport data.z as w\n\n# y.b\n\
+                    p if y.b(w.c, \"y.b\", q.y.b, yy.b) with input as y\n";
+        let expected = "package a\n\nimport data.x.y\nimport data.z as w\n\n# y.b\n\
+                        p if data.x.y.b(data.z.c, \"y.b\", q.y.b, yy.b) with input as y\n";
+        assert_eq!(spelled_out(text), expected);
     }
 
     #[test]

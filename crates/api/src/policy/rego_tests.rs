@@ -50,7 +50,9 @@ impl TestResult {
 ///
 /// [`BundleFault::Faults`] if the policy with its tests does not compile.
 pub fn run(bundle: &Bundle) -> Result<Vec<TestResult>, BundleFault> {
-    let mut engine = embedded::compile(bundle, bundle.tests())?;
+    let tests = bundle.tests().iter();
+    let tests = tests.map(|(path, text)| (path.clone(), lint::spelled_out(text)));
+    let mut engine = embedded::compile(bundle, &tests.collect())?;
     // As `opa test` has it.
     engine.set_strict_builtin_errors(false);
     engine.set_input(Value::new_object());
@@ -64,7 +66,8 @@ pub fn run(bundle: &Bundle) -> Result<Vec<TestResult>, BundleFault> {
             let outcome = if rule.starts_with("todo_") {
                 Outcome::Skipped
             } else {
-                match engine.eval_rule(name.clone()) {
+                // A copy has none of what earlier tests left behind in the engine.
+                match engine.clone().eval_rule(name.clone()) {
                     Ok(Value::Bool(true)) => Outcome::Passed,
                     Ok(Value::Bool(false) | Value::Undefined) => Outcome::Failed,
                     Ok(_) => Outcome::Broken("it is neither true nor false".to_owned()),

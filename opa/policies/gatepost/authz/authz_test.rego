@@ -220,11 +220,9 @@ test_places_without_an_id_are_no_places if {
 	}
 }
 
-# With the whole path, because the embedded engine evaluates all of a package that is named by an
-# import, and not only its decision would then see what is wrong.
 test_every_part_of_the_question_is_needed if {
 	every part in ["subject", "action", "resource", "grants", "context"] {
-		answer := data.gatepost.authz.decision with input as object.remove(with_grant(editor), [part])
+		answer := authz.decision with input as object.remove(with_grant(editor), [part])
 		not answer.allow
 		"malformed_input" in codes(answer)
 		every wrong in [null, true, 7, "text", {}] {

@@ -118,7 +118,7 @@ codes! {
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "It was changed in the meantime"
         "`If-Match` is not the current `ETag`. Read it again, and decide again."
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large"
-        "Bodies may have 64 KiB; 16 KiB under `/api/auth/`; 256 KiB for batch evaluation."
+        "Bodies may have 64 KiB; 16 KiB under `/api/auth/`; 256 KiB for batch evaluation and decision logs."
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The content type does not fit"
         "Send `Content-Type: application/json`, in UTF-8."
     IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The idempotency key was used for another request"

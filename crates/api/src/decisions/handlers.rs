@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest,
-    http::header::CONTENT_ENCODING,
+    http::header::{CONTENT_ENCODING, HeaderValue},
     web::{Data, Json, Payload},
 };
 
@@ -45,7 +45,7 @@ pub async fn take_in(
         return Err(Problem::plain(Code::UnsupportedMediaType));
     }
     let encoding = request.headers().get(CONTENT_ENCODING);
-    let is_gzip = match encoding.map(|value| value.as_bytes()) {
+    let is_gzip = match encoding.map(HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip") => true,
         Some(_) => return Err(Problem::plain(Code::UnsupportedMediaType)),

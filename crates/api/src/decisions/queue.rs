@@ -136,3 +136,50 @@ async fn write(state: &AppState, masker: &Masker, batch: impl Iterator<Item = No
         tracing::warn!(%error, dropped = rows.len(), "decisions could not be written down");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::policy::{Action, Context, Resource, Subject};
+
+    fn question() -> Input {
+        Input {
+            subject: Subject::new("user", "u", "active"),
+            action: Action::new("project:read"),
+            resource: Resource::system(),
+            grants: Vec::new(),
+            context: Context::at(DateTime::UNIX_EPOCH),
+        }
+    }
+
+    #[test]
+    fn what_the_queue_cannot_hold_is_dropped_at_once() {
+        let (log, waiting) = DecisionLog::new(DecisionLogMode::All);
+        for _ in 0..CAPACITY + 100 {
+            log.note(&question(), Err(&PolicyUnavailable::Undefined));
+        }
+        assert_eq!(waiting.0.len(), CAPACITY);
+    }
+
+    #[test]
+    fn only_what_is_to_be_kept_waits() {
+        for (mode, kept) in [
+            (DecisionLogMode::Off, 0),
+            (DecisionLogMode::Deny, 2),
+            (DecisionLogMode::All, 3),
+        ] {
+            let (log, waiting) = DecisionLog::new(mode);
+            let no = Decision::none(&PolicyUnavailable::Undefined);
+            let yes = Decision {
+                allow: true,
+                ..no.clone()
+            };
+            log.note(&question(), Ok(&yes));
+            log.note(&question(), Ok(&no));
+            log.note(&question(), Err(&PolicyUnavailable::CircuitOpen));
+            assert_eq!(waiting.0.len(), kept);
+        }
+    }
+}

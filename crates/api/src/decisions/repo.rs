@@ -41,7 +41,7 @@ impl Row {
     pub fn new(mut input: Value, decision: &Decision, masker: &Masker) -> Self {
         let time = input.pointer("/context/time").and_then(Value::as_str);
         let at = time.and_then(|time| time.parse().ok());
-        let masked = masker.mask(&mut input);
+        let hidden = masker.mask(&mut input);
         Self {
             id: Uuid::now_v7(),
             at: at.unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Row {
             ),
             policy: decision.policy.as_deref().map(ToOwned::to_owned),
             input,
-            masked,
+            masked: hidden,
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn capabilities() -> Option<String> {
 /// Whether a file is a Rego file, tests among them.
 pub(super) fn is_rule(path: &str) -> bool {
     path.strip_prefix("policies/")
-        .is_some_and(|name| name.ends_with(".rego"))
+        .is_some_and(|name| name.strip_suffix(".rego").is_some())
 }
 
 /// Whether a Rego file holds tests, which do not decide anything.

@@ -152,7 +152,7 @@ impl Source {
                 Reload::Same
             }
             Seen::New(bundle) => {
-                status.tried = bundle.fingerprint().to_owned();
+                bundle.fingerprint().clone_into(&mut status.tried);
                 (status.tried_at, status.loaded_at, status.fault) = (now, now, None);
                 self.actions.store(Arc::new(custom_actions(&bundle)));
                 let before = self.current.send_replace(Arc::new(*bundle));

@@ -27,6 +27,7 @@ pub async fn watch(state: Data<AppState>) {
             None
         }
     };
+    metrics::gauge!("gatepost_policy_refused").set(0.0);
     loop {
         let hangup = async {
             match &mut hangups {

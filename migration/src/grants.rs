@@ -95,10 +95,9 @@ fn statements(schema: &str, role: &str) -> String {
         "SELECT pg_advisory_xact_lock(hashtextextended('gatepost_grants', 0));
          SET LOCAL lock_timeout = '5s';
          GRANT USAGE ON SCHEMA {schema} TO {role};
-         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz)
-             TO {role};
-         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_decisions(integer, timestamptz)
-             TO {role};"
+         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz),
+             {schema}.gatepost_maintain_decisions(integer, timestamptz),
+             {schema}.gatepost_organization_requires_mfa(uuid, timestamptz) TO {role};"
     );
     let rights = RIGHTS.map(|(table, rights)| {
         format!(

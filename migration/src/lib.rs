@@ -25,6 +25,7 @@ mod m20261121_000018_machines;
 mod m20261121_000019_people;
 mod m20261121_000020_audit_seals;
 mod m20261121_000021_session_idle;
+mod m20261121_000022_organization_mfa;
 mod m20261121_000028_decision_log;
 mod runner;
 mod sql;
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000019_people::MIGRATION),
             Box::new(m20261121_000020_audit_seals::MIGRATION),
             Box::new(m20261121_000021_session_idle::MIGRATION),
+            Box::new(m20261121_000022_organization_mfa::MIGRATION),
             Box::new(m20261121_000028_decision_log::MIGRATION),
         ]
     }

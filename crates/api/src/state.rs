@@ -75,7 +75,7 @@ pub struct AppState {
     /// How far this instance has checked the audit log's chain.
     pub audit_checked: Mutex<Position>,
     /// Set once the process was told to stop: no new traffic then.
-    pub stopping: AtomicBool,
+    pub stopping: Arc<AtomicBool>,
 }
 
 impl AppState {

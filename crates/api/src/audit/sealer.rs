@@ -44,6 +44,8 @@ pub struct Unsealed {
 pub async fn run(state: Data<AppState>, mut stopped: watch::Receiver<bool>) {
     let mut failed = false;
     loop {
+        // Asked before sealing: what was written while it sealed needs another round.
+        let is_last = *stopped.borrow_and_update();
         let result = seal_all(&state).await;
         let pause = match &result {
             Ok(()) => LOOK_EVERY,
@@ -57,7 +59,7 @@ pub async fn run(state: Data<AppState>, mut stopped: watch::Receiver<bool>) {
             }
         };
         failed = result.is_err();
-        if *stopped.borrow_and_update() {
+        if is_last {
             return;
         }
         // An error means that the sender is gone, which is a reason to stop, too.

@@ -39,7 +39,7 @@ async fn open(config: &Config) -> anyhow::Result<DatabaseConnection> {
         .url
         .as_ref()
         .context("DATABASE_URL is not set")?;
-    pool::open(&config.database, url).await
+    pool::open(&config.database, url, &std::sync::Arc::default()).await
 }
 
 /// Prints the end of the chain, to be kept elsewhere.

@@ -51,7 +51,7 @@ pub async fn users(
         .url
         .as_ref()
         .context("DATABASE_URL is not set")?;
-    let db = pool::open(&config.database, url).await?;
+    let db = pool::open(&config.database, url, &std::sync::Arc::default()).await?;
     let pending = migration::pending(&db).await?;
     anyhow::ensure!(
         pending.is_empty(),

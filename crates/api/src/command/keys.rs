@@ -33,7 +33,7 @@ pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
         .context("SECRET_KEY is not set")?;
     let previous = config.secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(key.expose(), previous);
-    let db = pool::open(&config.database, &url).await?;
+    let db = pool::open(&config.database, &url, &std::sync::Arc::default()).await?;
     let rules = TokenRules {
         issuer: config.public_url.as_str().trim_end_matches('/').to_owned(),
         audience: config.tokens.audience.clone(),

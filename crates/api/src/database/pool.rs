@@ -1,6 +1,12 @@
 //! The pool that requests share.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::{
@@ -19,13 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the pool, and waits until the database answers.
 ///
+/// From the moment that `stopping` says so, every connection has to show that it lives: those that a
+/// server's thread has opened end with it.
+///
 /// # Errors
 ///
 /// Why the database did not answer within `startup_timeout`.
 pub async fn open(
     config: &DatabaseConfig,
     url: &DatabaseUrl,
+    stopping: &Arc<AtomicBool>,
 ) -> anyhow::Result<DatabaseConnection> {
+    let stopping = Arc::clone(stopping);
     let options = connect_options(config, url);
     first_answer(config, &options).await?;
     let pool = PgPoolOptions::new()
@@ -35,9 +46,10 @@ pub async fn open(
         .max_lifetime(config.max_lifetime)
         .idle_timeout(config.idle_timeout)
         .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
+        .before_acquire(move |connection, metadata| {
+            let is_fresh = metadata.idle_for < RESTED && !stopping.load(Ordering::SeqCst);
             Box::pin(async move {
-                if metadata.idle_for < RESTED {
+                if is_fresh {
                     return Ok(true);
                 }
                 Ok(matches!(

@@ -1,5 +1,7 @@
 //! The languages in which people are written to.
 
+use actix_web::{HttpRequest, http::header::ACCEPT_LANGUAGE};
+
 /// A language of our mails and pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
@@ -38,9 +40,15 @@ impl Language {
         locale.and_then(Self::of_tag).unwrap_or_default()
     }
 
+    /// What the sender of a request reads, if it is among ours.
+    pub fn of_request(req: &HttpRequest) -> Option<Self> {
+        let header = req.headers().get(ACCEPT_LANGUAGE)?;
+        Self::accepted(header.to_str().ok()?)
+    }
+
     /// The best of ours for an `Accept-Language` (RFC 9110, section 12.5.4): the highest weight
     /// that is not zero, of equals the first.
-    pub fn accepted(header: &str) -> Self {
+    fn accepted(header: &str) -> Option<Self> {
         let weighed = header.split(',').filter_map(|range| {
             let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
             let weight = parameters
@@ -56,7 +64,7 @@ impl Language {
                 _ => Some((language, weight)),
             },
         );
-        best.map_or_else(Self::default, |(language, _)| language)
+        best.map(|(language, _)| language)
     }
 }
 
@@ -82,14 +90,14 @@ mod tests {
     #[test]
     fn a_browser_gets_the_language_that_it_likes_best() {
         for (header, expected) in [
-            ("de-DE,de;q=0.9,en;q=0.8", Language::German),
-            ("en;q=0.5, fr;q=0.9", Language::French),
-            ("nl, fr;q=0.1", Language::French),
-            ("de;q=0", Language::English),
-            ("de;q=x, fr", Language::French),
-            ("fr, de", Language::French),
-            ("*", Language::English),
-            ("", Language::English),
+            ("de-DE,de;q=0.9,en;q=0.8", Some(Language::German)),
+            ("en;q=0.5, fr;q=0.9", Some(Language::French)),
+            ("nl, fr;q=0.1", Some(Language::French)),
+            ("de;q=0", None),
+            ("de;q=x, fr", Some(Language::French)),
+            ("fr, de", Some(Language::French)),
+            ("*", None),
+            ("", None),
         ] {
             assert_eq!(Language::accepted(header), expected, "{header}");
         }

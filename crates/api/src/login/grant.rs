@@ -139,7 +139,8 @@ pub async fn advance(
     Ok(Advance::Opened(Box::new(opened)))
 }
 
-/// Whether `MFA_REQUIRED` asks this user for a second factor.
+/// Whether `MFA_REQUIRED`, or an organization that the user holds a role in, asks this user for a
+/// second factor.
 ///
 /// # Errors
 ///
@@ -149,14 +150,16 @@ pub async fn must_have_factor(
     state: &AppState,
     user_id: Uuid,
 ) -> Result<bool, sea_orm::DbErr> {
-    Ok(match state.config.mfa_required {
+    let now = state.clock.now();
+    let by_setting = match state.config.mfa_required {
         MfaRequired::Off => false,
         MfaRequired::All => true,
         MfaRequired::Admins => {
-            let roles = sessions::repo::system_roles(&**tx, user_id, state.clock.now()).await?;
+            let roles = sessions::repo::system_roles(&**tx, user_id, now).await?;
             !roles.is_empty()
         }
-    })
+    };
+    Ok(by_setting || mfa::repo::organization_requires(&**tx, user_id, now).await?)
 }
 
 /// The answer, once what [`advance`] did is committed.

@@ -8,6 +8,7 @@ use super::{
     attempts, email,
     model::{Begun, CodeSent, Enrollable, Factor, MfaError},
     notices, pending, recovery, repo, totp,
+    webauthn::{self, model::CredentialKind},
 };
 use crate::{
     activity,
@@ -21,8 +22,15 @@ use crate::{
     users::credentials,
 };
 
-/// Begins a factor: it is good for nothing until a code of it comes. A code that is mailed answers
-/// `verification`.
+/// What can be enrolled here, the strongest first.
+pub fn offered(state: &AppState) -> impl Iterator<Item = Enrollable> {
+    let has_keys = webauthn::is_available(state);
+    let all = Enrollable::ALL.into_iter();
+    all.filter(move |factor| has_keys || *factor != Enrollable::Webauthn)
+}
+
+/// Begins a factor: it is good for nothing until a proof of it comes. A code that is mailed, and a
+/// passkey or security key of `kind`, answer `verification`.
 ///
 /// # Errors
 ///
@@ -31,12 +39,18 @@ pub async fn begin(
     state: &AppState,
     user: &user::Model,
     factor: Enrollable,
+    kind: CredentialKind,
     label: Option<&str>,
     verification: &mfa_verification::Model,
 ) -> Result<Begun, MfaError> {
     let now = state.clock.now();
     let scope = sessions::service::scope(user.id);
     match factor {
+        Enrollable::Webauthn => {
+            let bound_to = verification.id;
+            let options = webauthn::begin_enrolment(state, user, bound_to, kind, label).await?;
+            Ok(Begun::Webauthn(Box::new(options)))
+        }
         Enrollable::Totp => {
             let (sealed, secret) = totp::generate(state, user.id, &user.email)?;
             if !repo::begin(&state.db, user.id, Factor::Totp, label, Some(sealed), now).await? {

@@ -8,8 +8,8 @@ use super::{
     attempts, email,
     enrolment::{self, Enroller},
     model::{
-        Asked, Begun, Challenge, Challenged, CodeSent, ConfirmEnrol, Enrol, Factor, MfaError,
-        Verify,
+        Asked, Begun, Challenge, Challenged, CodeSent, ConfirmEnrol, Enrol, Enrollable, Factor,
+        MfaError, Verify,
     },
     notices,
     pending::{self, Purpose},
@@ -232,7 +232,14 @@ pub(super) async fn note_failure(
 /// See [`MfaError`].
 pub async fn enrol(state: &AppState, body: Enrol) -> Result<Begun, MfaError> {
     let (row, user) = pending::find(state, Purpose::Enrol, &body.mfa_token).await?;
-    enrolment::begin(state, &user, body.factor, body.label.as_deref(), &row).await
+    if body.kind.is_some() && body.factor != Enrollable::Webauthn {
+        return Err(MfaError::Field {
+            field: "kind",
+            message: "is for webauthn only",
+        });
+    }
+    let kind = body.kind.unwrap_or_default();
+    enrolment::begin(state, &user, body.factor, kind, body.label.as_deref(), &row).await
 }
 
 /// Confirms the factor that a login demanded, and goes on with the login.
@@ -252,7 +259,14 @@ pub async fn confirm_enrolment(
         credential: None,
     };
     attempts::of_verification(state, row.id).await?;
-    let checked = proof::check_begun(state, &user, Some(&row), &attempt).await;
+    let checked = match body.factor {
+        Enrollable::Webauthn => {
+            proof::check_new(state, &user, &row, body.credential.as_ref()).await
+        }
+        Enrollable::Totp | Enrollable::Email => {
+            proof::check_begun(state, &user, Some(&row), &attempt).await
+        }
+    };
     let proof = told(state, origin, &user, attempt.factor, checked).await?;
     let codes = enrolment::codes_for_first(state, user.id).await?;
     let progress = pending::progress(&row)?.with(proof.factor, &proof.amr);

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use webauthn_rs::prelude::RegisterPublicKeyCredential;
 
 use crate::{
     access::permit::{Action, Target},
@@ -18,7 +19,10 @@ use crate::{
     users::{gate::Refusal, model::UserError},
 };
 
-use super::webauthn::{Assertion, RequestOptions, WebauthnFault};
+use super::webauthn::{
+    Assertion, RequestOptions, WebauthnFault,
+    model::{CreationOptions, CredentialKind},
+};
 
 /// Reading the own factors.
 pub struct ReadOwn;
@@ -154,6 +158,8 @@ pub enum Challenged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Enrollable {
+    /// A passkey or security key.
+    Webauthn,
     /// An authenticator app.
     Totp,
     /// Codes by mail.
@@ -162,12 +168,13 @@ pub enum Enrollable {
 
 impl Enrollable {
     /// All of them, the strongest first.
-    pub const ALL: [Self; 2] = [Self::Totp, Self::Email];
+    pub const ALL: [Self; 3] = [Self::Webauthn, Self::Totp, Self::Email];
 }
 
 impl From<Enrollable> for Factor {
     fn from(factor: Enrollable) -> Self {
         match factor {
+            Enrollable::Webauthn => Self::Webauthn,
             Enrollable::Totp => Self::Totp,
             Enrollable::Email => Self::Email,
         }
@@ -216,6 +223,9 @@ pub struct Enrol {
     pub mfa_token: String,
     /// What is to be enrolled.
     pub factor: Enrollable,
+    /// With `webauthn`: `passkey`, which it is if left out, or `security_key`.
+    #[schema(inline)]
+    pub kind: Option<CredentialKind>,
     /// What its owner calls it.
     pub label: Option<DisplayName>,
 }
@@ -232,6 +242,9 @@ pub struct ConfirmEnrol {
     /// A code of it.
     #[schema(value_type = Option<String>, max_length = 64)]
     pub code: Option<SecretString>,
+    /// With `webauthn`: what `navigator.credentials.create()` brought, as its `toJSON()` writes it.
+    #[schema(value_type = Option<Object>)]
+    pub credential: Option<RegisterPublicKeyCredential>,
     /// Ask for no second factor on this device for `TRUSTED_DEVICE_TTL`.
     #[serde(default)]
     pub trust_device: bool,
@@ -338,6 +351,8 @@ pub enum Begun {
     Totp(TotpSecret),
     /// A code to answer with.
     Email(CodeSent),
+    /// Something to be signed by a new passkey or security key.
+    Webauthn(Box<CreationOptions>),
 }
 
 /// A factor is there from now on.

@@ -5,7 +5,8 @@ use entity::{mfa_verification, user};
 use serde_json::json;
 
 use super::{
-    model::{Enrollable, Factor, MfaError, Pending},
+    enrolment,
+    model::{Factor, MfaError, Pending},
     recovery,
     repo::{self, NewVerification},
 };
@@ -70,7 +71,7 @@ pub async fn begin(
     };
     let mut factors = kinds;
     if purpose == Purpose::Enrol {
-        factors.extend(Enrollable::ALL.map(Factor::from));
+        factors.extend(enrolment::offered(state).map(Factor::from));
     } else if recovery::left(&**tx, user.id).await? > 0 {
         factors.push(Factor::RecoveryCode);
     }

@@ -4,9 +4,10 @@
 //! count survives whatever comes after. [`Proof::consume`] uses the proof up in the transaction of
 //! what it is for: there it is decided, by the rows that change, which of several parallel uses counts.
 
-use entity::{mfa_verification, user};
+use entity::{mfa_factor, mfa_verification, user};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
+use webauthn_rs::prelude::RegisterPublicKeyCredential;
 
 use super::{
     attempts, email,
@@ -16,6 +17,11 @@ use super::{
 };
 use crate::{http::origin::Origin, state::AppState};
 use sea_orm::ConnectionTrait;
+
+const NO_CREDENTIAL: MfaError = MfaError::Field {
+    field: "credential",
+    message: "is needed with this factor",
+};
 
 /// What a caller says to prove a factor.
 pub struct Attempt<'a> {
@@ -61,6 +67,8 @@ enum Used {
     Factor { id: Uuid, step: Option<i64> },
     /// A recovery code.
     Code(Uuid),
+    /// A passkey or security key that is about to be added.
+    New(Box<mfa_factor::ActiveModel>),
 }
 
 /// Counts a try with an enrolled factor, then compares.
@@ -103,24 +111,46 @@ async fn answered(
     user: &user::Model,
     attempt: &Attempt<'_>,
 ) -> Result<Proof, MfaError> {
-    let (assertion, purpose) = attempt.credential.ok_or(MfaError::Field {
-        field: "credential",
-        message: "is needed with this factor",
-    })?;
+    let (assertion, purpose) = attempt.credential.ok_or(NO_CREDENTIAL)?;
     let proof = webauthn::finish_login(state, origin, purpose, user.id, assertion).await?;
-    let mut amr = proof.amr;
-    // It comes on top of a password, also where the device has verified nobody.
-    if !amr.contains(&"mfa") {
-        amr.push("mfa");
-    }
     Ok(Proof {
         factor: Factor::Webauthn,
-        amr,
+        amr: on_top(proof.amr),
         used: Used::Factor {
             id: proof.factor_id,
             step: None,
         },
     })
+}
+
+/// A passkey or security key that the browser made, in answer to the options for `verification`.
+///
+/// # Errors
+///
+/// [`MfaError::Field`] without `credential`, and those of [`webauthn::finish_enrolment`].
+pub async fn check_new(
+    state: &AppState,
+    user: &user::Model,
+    verification: &mfa_verification::Model,
+    credential: Option<&RegisterPublicKeyCredential>,
+) -> Result<Proof, MfaError> {
+    let credential = credential.ok_or(NO_CREDENTIAL)?;
+    let bound_to = verification.id;
+    let (factor, amr) =
+        webauthn::finish_enrolment(state, user.id, bound_to, credential, None).await?;
+    Ok(Proof {
+        factor: Factor::Webauthn,
+        amr: on_top(amr),
+        used: Used::New(Box::new(factor)),
+    })
+}
+
+/// It comes on top of a password, so it makes two factors, also where the device has verified nobody.
+fn on_top(mut amr: Vec<&'static str>) -> Vec<&'static str> {
+    if !amr.contains(&"mfa") {
+        amr.push("mfa");
+    }
+    amr
 }
 
 /// The same with a factor that was begun: a right code is what confirms it.
@@ -190,9 +220,10 @@ impl Proof {
         user_id: Uuid,
     ) -> Result<(), MfaError> {
         let now = state.clock.now();
-        let is_first = match self.used {
-            Used::Factor { id, step } => repo::used(txn, id, step, now).await?,
-            Used::Code(id) => recovery::consume(txn, state, id).await?,
+        let is_first = match &self.used {
+            Used::Factor { id, step } => repo::used(txn, *id, *step, now).await?,
+            Used::Code(id) => recovery::consume(txn, state, *id).await?,
+            Used::New(_) => return Err(MfaError::NotEnrolled),
         };
         self.settle(txn, user_id, is_first).await
     }
@@ -208,8 +239,13 @@ impl Proof {
         state: &AppState,
         user_id: Uuid,
     ) -> Result<Uuid, MfaError> {
-        let Used::Factor { id, step } = self.used else {
-            return Err(MfaError::NotEnrolled);
+        let (id, step) = match &self.used {
+            Used::Factor { id, step } => (*id, *step),
+            Used::New(factor) => {
+                let added = webauthn::insert(txn, user_id, (**factor).clone()).await?;
+                return Ok(added.id);
+            }
+            Used::Code(_) => return Err(MfaError::NotEnrolled),
         };
         let is_first = repo::confirm(txn, id, step, state.clock.now()).await?;
         self.settle(txn, user_id, is_first).await?;

@@ -15,6 +15,24 @@ use super::model::Factor;
 /// Wrong codes that one pending login or challenge takes.
 pub const TRIES: i32 = 5;
 
+/// Whether an organization that the user holds a role in asks for a second factor.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn organization_requires(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let sql = "SELECT gatepost_organization_requires_mfa($1, $2) AS required";
+    let values = [user_id.into(), now.into()];
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let row = txn.query_one_raw(statement).await?;
+    // A function without an answer would be a mistake, and asking is the safe one.
+    row.map_or(Ok(true), |row| row.try_get("", "required"))
+}
+
 /// The factors that a user has enrolled, the oldest first.
 pub async fn enrolled(
     db: &impl ConnectionTrait,

@@ -18,6 +18,7 @@ use super::{
     recovery,
     repo::{self, NewVerification},
     step_up,
+    webauthn::model::CredentialKind,
 };
 use crate::{
     access::permit::Permit,
@@ -69,7 +70,8 @@ pub async fn begin(
 ) -> Result<Begun, MfaError> {
     let user = users::service::read(state, permit.id()).await?;
     let row = open(state, permit, "enrol", factor.into()).await?;
-    enrolment::begin(state, &user, factor, label, &row).await
+    let kind = CredentialKind::default();
+    enrolment::begin(state, &user, factor, kind, label, &row).await
 }
 
 /// A challenge of the caller's session, in the place of the one before.

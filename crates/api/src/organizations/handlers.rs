@@ -63,7 +63,7 @@ pub async fn read(permit: Permit<Read>, state: Data<AppState>) -> Result<HttpRes
     Ok(answer::single(&service::read(&state, &permit).await?))
 }
 
-/// Changes the name or the slug of an organization.
+/// Changes the name or the slug of an organization, or whether it demands a second factor.
 #[utoipa::path(patch, path = "/api/organizations/{organization_id}", tag = "Organizations, accounts, projects",
     operation_id = "update_organization", request_body = OrganizationChange,
     params(("organization_id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header)),

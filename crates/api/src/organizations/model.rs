@@ -83,6 +83,10 @@ pub struct OrganizationChange {
     #[serde(default, deserialize_with = "stated")]
     #[schema(nullable = false)]
     pub slug: Option<Slug>,
+    /// Whether everyone who holds a role in it must have a second factor.
+    #[serde(default, deserialize_with = "stated")]
+    #[schema(nullable = false)]
+    pub mfa_required: Option<bool>,
 }
 
 /// An organization: a tenant, whose things nobody outside of it sees.
@@ -95,6 +99,8 @@ pub struct OrganizationView {
     pub name: String,
     /// Its short name, for URLs.
     pub slug: String,
+    /// Whether everyone who holds a role in it must have a second factor.
+    pub mfa_required: bool,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it was changed last.
@@ -103,9 +109,13 @@ pub struct OrganizationView {
     pub version: i64,
 }
 
+/// The key in `organizations.settings` that [`OrganizationView::mfa_required`] is kept under.
+pub(super) const MFA_REQUIRED: &str = "mfa_required";
+
 impl From<organization::Model> for OrganizationView {
     fn from(row: organization::Model) -> Self {
         Self {
+            mfa_required: row.settings[MFA_REQUIRED] == true,
             id: row.id,
             name: row.name,
             slug: row.slug,

@@ -2,12 +2,12 @@
 
 use entity::organization;
 use sea_orm::{ActiveValue::Set, IntoActiveModel, sea_query::LockType};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
     model::{
-        Create, Delete, List, NewOrganization, OrganizationChange, OrganizationError,
+        Create, Delete, List, MFA_REQUIRED, NewOrganization, OrganizationChange, OrganizationError,
         OrganizationView, Read, Update,
     },
     repo,
@@ -147,23 +147,8 @@ pub async fn update(
     if_match
         .check(before.version)
         .map_err(|_| OrganizationError::Changed)?;
-    let mut details = Map::new();
     let mut row = before.clone().into_active_model();
-    if let Some(name) = change.name.filter(|name| **name != *before.name) {
-        details.insert(
-            "name".to_owned(),
-            json!({ "from": before.name, "to": name }),
-        );
-        row.name_normalized = Set(crate::http::text::normalized(&name));
-        row.name = Set(name.into());
-    }
-    if let Some(slug) = change.slug.filter(|slug| **slug != *before.slug) {
-        details.insert(
-            "slug".to_owned(),
-            json!({ "from": before.slug, "to": slug }),
-        );
-        row.slug = Set(slug.into());
-    }
+    let details = apply(change, &before, &mut row);
     let after = if details.is_empty() {
         before
     } else {
@@ -181,6 +166,35 @@ pub async fn update(
     let revised = Revised::read(&*tx, after.into()).await?;
     tx.commit().await?;
     Ok(revised)
+}
+
+/// Puts what differs into `row`. Returns it in the form of the audit log.
+fn apply(
+    change: OrganizationChange,
+    before: &organization::Model,
+    row: &mut organization::ActiveModel,
+) -> Map<String, Value> {
+    let mut details = Map::new();
+    if let Some(name) = change.name.filter(|name| **name != *before.name) {
+        let moved = json!({ "from": before.name, "to": name });
+        details.insert("name".to_owned(), moved);
+        row.name_normalized = Set(crate::http::text::normalized(&name));
+        row.name = Set(name.into());
+    }
+    if let Some(slug) = change.slug.filter(|slug| **slug != *before.slug) {
+        let moved = json!({ "from": before.slug, "to": slug });
+        details.insert("slug".to_owned(), moved);
+        row.slug = Set(slug.into());
+    }
+    let is_required = before.settings[MFA_REQUIRED] == true;
+    if let Some(required) = change.mfa_required.filter(|to| *to != is_required) {
+        let moved = json!({ "from": is_required, "to": required });
+        details.insert(MFA_REQUIRED.to_owned(), moved);
+        let mut settings = before.settings.clone();
+        settings[MFA_REQUIRED] = required.into();
+        row.settings = Set(settings);
+    }
+    details
 }
 
 /// Deletes an organization that has no accounts; roles held in it go along.

@@ -1,10 +1,6 @@
 //! HTTP in, HTML out.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{StatusCode, header::ACCEPT_LANGUAGE},
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 
 use super::{
     form::{Form, LinkForm, PasswordForm, RegistrationForm},
@@ -47,10 +43,7 @@ struct Reader {
 
 impl Reader {
     fn of(req: &HttpRequest) -> Self {
-        let header = req.headers().get(ACCEPT_LANGUAGE);
-        let language = header
-            .and_then(|value| value.to_str().ok())
-            .map_or_else(Language::default, Language::accepted);
+        let language = Language::of_request(req).unwrap_or_default();
         Self {
             language,
             texts: Texts::of(language),
@@ -318,7 +311,7 @@ pub async fn invitation_now(
             .map(|()| reader.texts.joined)
             .map_err(Refusal::Invitation)
     } else {
-        register(&state, &origin, &form, &offer)
+        register(&state, &origin, reader.language, &form, &offer)
             .await
             .map(|()| reader.texts.joined_new)
     };
@@ -354,6 +347,7 @@ enum Refusal {
 async fn register(
     state: &AppState,
     origin: &Origin,
+    language: Language,
     form: &Form,
     offer: &Offer,
 ) -> Result<(), Refusal> {
@@ -368,7 +362,7 @@ async fn register(
         display_name,
         invitation_token: Some(form.token().to_owned()),
     };
-    let registered = registration::service::register(state, origin, new).await;
+    let registered = registration::service::register(state, origin, Some(language), new).await;
     registered.map(drop).map_err(|error| match error {
         RegistrationError::User(UserError::Password(fault)) => Refusal::Password(fault),
         RegistrationError::InvitationRequired => Refusal::Gone,

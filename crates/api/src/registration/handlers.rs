@@ -1,13 +1,13 @@
 //! HTTP in, HTTP out.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use super::{
     model::{Register, Registered},
     service,
 };
 use crate::{
-    http::{body::Body, origin::Origin, pace},
+    http::{body::Body, language::Language, origin::Origin, pace},
     problem::Problem,
     state::AppState,
 };
@@ -18,8 +18,11 @@ use crate::{
 pub async fn register(
     state: Data<AppState>,
     origin: Origin,
+    req: HttpRequest,
     body: Body<Register>,
 ) -> Result<HttpResponse, Problem> {
-    let status = pace::even(service::register(&state, &origin, body.value)).await?;
+    let language = Language::of_request(&req);
+    let registered = service::register(&state, &origin, language, body.value);
+    let status = pace::even(Box::pin(registered)).await?;
     Ok(HttpResponse::Accepted().json(Registered { status }))
 }

@@ -16,7 +16,7 @@ use crate::{
     config::RegistrationMode,
     database::tx::{Scope, Tx},
     email,
-    http::{origin::Origin, text::normalized},
+    http::{language::Language, origin::Origin, text::normalized},
     invitations,
     login::throttle::{self, Key},
     mail::{
@@ -35,12 +35,15 @@ use crate::{
 /// A taken username is dropped where telling would show that it exists; the user
 /// chooses another one after the first login.
 ///
+/// `language` is what the user is written to in, until they choose one.
+///
 /// # Errors
 ///
 /// See [`RegistrationError`].
 pub async fn register(
     state: &AppState,
     origin: &Origin,
+    language: Option<Language>,
     new: Register,
 ) -> Result<&'static str, RegistrationError> {
     let invited = admit(state, &new).await?;
@@ -68,7 +71,9 @@ pub async fn register(
         _ => "pending_approval",
     };
     // A user who was invited shows with the token that the address is theirs.
-    let row = row(&new, hash, status, invited, state.clock.now());
+    let mut row = row(&new, hash, status, invited, state.clock.now());
+    let locale = language.map(Language::tag);
+    row.locale = Set(locale.map(ToOwned::to_owned));
     write(state, origin, &new, row, status, invited).await?;
     Ok(status)
 }
@@ -118,10 +123,12 @@ async fn write(
             tell_owner(&tx, state, &owner).await?;
         }
     } else {
+        let locale = row.locale.clone().take().flatten();
         let id = insert(&tx, row, invited).await?;
         note(&tx, state, origin, id, status).await?;
         if status == "pending_verification" {
-            email::service::send_verification(&tx, state, id, &new.email, None).await?;
+            email::service::send_verification(&tx, state, id, &new.email, locale.as_deref())
+                .await?;
         }
         if let Some(token) = &new.invitation_token {
             invitations::service::redeem(&mut tx, state, origin, token, id, &new.email)

@@ -72,7 +72,8 @@ pub async fn start(
     secrets: &Secrets,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Started> {
-    let db = open_migrated(&config, url).await?;
+    let stopping = Arc::default();
+    let db = open_migrated(&config, url, &stopping).await?;
     let previous = secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(secrets.key.expose(), previous);
     let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
@@ -85,6 +86,7 @@ pub async fn start(
     let dir = config.policy.dir.clone();
     let parts = Parts {
         db,
+        stopping,
         mailer: mailer(&config)?,
         sealer,
         keys,
@@ -110,6 +112,7 @@ pub async fn start(
 /// What a state is made of besides the settings.
 struct Parts {
     db: DatabaseConnection,
+    stopping: Arc<AtomicBool>,
     mailer: Mailer,
     sealer: Sealer,
     keys: SigningKeys,
@@ -134,6 +137,7 @@ fn assemble(
 ) -> anyhow::Result<(AppState, Queues)> {
     let Parts {
         db,
+        stopping,
         mailer,
         sealer,
         keys,
@@ -176,7 +180,7 @@ fn assemble(
         mail_status: outbox.status(),
         mail: outbox.clone(),
         audit_checked: Mutex::new(Position::START),
-        stopping: AtomicBool::new(false),
+        stopping,
         config,
     };
     let queues = Queues {
@@ -199,7 +203,8 @@ pub async fn for_command(
     key: &SecretKey,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<AppState> {
-    let db = open_migrated(&config, url).await?;
+    let stopping = Arc::default();
+    let db = open_migrated(&config, url, &stopping).await?;
     let previous = config.secrets.previous.as_ref().map(SecretKey::expose);
     let sealer = Sealer::new(key.expose(), previous);
     anyhow::ensure!(
@@ -217,14 +222,19 @@ pub async fn for_command(
         catalog: bundle.catalog().clone(),
         csrf_key: *sealer.derive("csrf of a command"),
         db,
+        stopping,
         sealer,
     };
     let (state, _) = assemble(config, parts, public_url, clock)?;
     Ok(state)
 }
 
-async fn open_migrated(config: &Config, url: &DatabaseUrl) -> anyhow::Result<DatabaseConnection> {
-    let db = pool::open(&config.database, url).await?;
+async fn open_migrated(
+    config: &Config,
+    url: &DatabaseUrl,
+    stopping: &Arc<AtomicBool>,
+) -> anyhow::Result<DatabaseConnection> {
+    let db = pool::open(&config.database, url, stopping).await?;
     let pending = migration::pending(&db)
         .await
         .context("the schema cannot be read")?;

@@ -52,6 +52,27 @@ async fn nobody_comes_in_before_the_address_is_proven() {
 }
 
 #[actix_web::test]
+async fn who_registers_is_written_to_in_the_language_of_the_browser() {
+    let post = Post::verifying("open").await;
+    let app = &post.app;
+    for (name, header, greeting, locale) in [
+        ("anna", "de-AT,de;q=0.9", "Guten Tag", json!("de")),
+        ("bert", "nl, fr;q=0.4", "Bonjour", json!("fr")),
+        ("carl", "nl", "Hello", json!(null)),
+    ] {
+        let email = format!("{name}@example.com");
+        let new = json!({"email": email, "username": name, "password": PASSWORD});
+        let with = [("accept-language", header)];
+        let answer = app.anonymous().post_with(REGISTER, new, &with).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert!(post.mail(&email, "gpv_", 1).await.contains(greeting));
+        let token = post.token(&email, "gpv_", 1).await;
+        send(app, VERIFY, &token).await;
+        assert_eq!(app.login(name).await.body["user"]["locale"], locale);
+    }
+}
+
+#[actix_web::test]
 async fn after_the_proof_comes_the_approval() {
     let post = Post::verifying("approval").await;
     let app = &post.app;

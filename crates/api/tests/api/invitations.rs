@@ -1,14 +1,12 @@
 //! Invitations: by mail, for one person, once, and only as long as the inviter could give the role.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Client, PASSWORD, TestApp},
-    smtp_sink::SmtpSink,
+    harness::{Answer, Client, PASSWORD},
+    post::Post,
     tenants::{Tenant, all, column, given},
 };
 
@@ -27,50 +25,10 @@ async fn invited(by: &Client, tenant: &Tenant, name: &str, role: &str, kind: &st
     answer.id()
 }
 
-/// An instance, and where its mails arrive.
-struct Post {
-    app: TestApp,
-    sink: SmtpSink,
-}
-
-impl Post {
-    async fn spawn() -> Self {
-        Self::with(&[]).await
-    }
-
-    async fn with(settings: &[(&str, &str)]) -> Self {
-        let sink = SmtpSink::start().await;
-        let url = sink.url("tls=none");
-        let mut all = vec![("SMTP_URL", url.as_str())];
-        all.extend(settings);
-        Self {
-            app: TestApp::with(&all).await,
-            sink,
-        }
-    }
-
-    /// The text of the `number`th invitation that an address got.
-    async fn mail(&self, to: &str, number: usize) -> String {
-        let to = format!("<{to}>");
-        loop {
-            let mails = self.sink.mails().into_iter().filter(|mail| mail.to == to);
-            let mut invitations = mails
-                .map(|mail| mail.content.replace("=\n", "").replace("=3D", "="))
-                .filter(|text| text.contains("gpi_"));
-            if let Some(text) = invitations.nth(number - 1) {
-                return text;
-            }
-            let more = tokio::time::timeout(Duration::from_secs(20), self.sink.received());
-            more.await.expect("the mail comes");
-        }
-    }
-
-    /// The token in it.
-    async fn token(&self, to: &str, number: usize) -> String {
-        let text = self.mail(&format!("{to}@example.com"), number).await;
-        let (_, rest) = text.split_once("/account/invitation?token=").unwrap();
-        rest[..47].to_owned()
-    }
+/// The token in the `number`th invitation of a user.
+async fn token(post: &Post, name: &str, number: usize) -> String {
+    post.token(&format!("{name}@example.com"), "gpi_", number)
+        .await
 }
 
 async fn accept(client: &Client, token: &str) -> Answer {
@@ -79,7 +37,7 @@ async fn accept(client: &Client, token: &str) -> Answer {
 
 #[actix_web::test]
 async fn an_invitation_is_sent_accepted_and_used_up() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, anna) = (app.admin().await, app.user("anna").await);
     let acme = Tenant::create(&admin, "Acme").await;
@@ -96,7 +54,7 @@ async fn an_invitation_is_sent_accepted_and_used_up() {
         answer.header("location"),
         format!("{}/{}", path(&acme), answer.id())
     );
-    let mail = post.mail("Anna@Example.com", 1).await;
+    let mail = post.mail("Anna@Example.com", "gpi_", 1).await;
     assert!(
         mail.contains("Acme") && mail.contains("Break-glass administrator"),
         "{mail}"
@@ -135,12 +93,12 @@ async fn an_invitation_is_sent_accepted_and_used_up() {
 
 #[actix_web::test]
 async fn fifty_uses_of_one_invitation_leave_one_membership() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, anna) = (app.admin().await, app.user("anna").await);
     let acme = Tenant::create(&admin, "Acme").await;
     invited(&admin, &acme, "anna", "viewer", "account").await;
-    let token = post.token("anna", 1).await;
+    let token = token(&post, "anna", 1).await;
     let answers = join_all((0..50).map(|_| accept(&anna, &token))).await;
     let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
@@ -151,7 +109,7 @@ async fn fifty_uses_of_one_invitation_leave_one_membership() {
 
 #[actix_web::test]
 async fn an_answer_that_was_lost_is_given_once_more() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, anna) = (app.admin().await, app.user("anna").await);
     let acme = Tenant::create(&admin, "Acme").await;
@@ -160,7 +118,7 @@ async fn an_answer_that_was_lost_is_given_once_more() {
     let first = admin.post_with(&path(&acme), body.clone(), &with).await;
     let again = admin.post_with(&path(&acme), body, &with).await;
     assert_eq!((again.status, &again.body), (201, &first.body));
-    let body = json!({"token": post.token("anna", 1).await});
+    let body = json!({"token": token(&post, "anna", 1).await});
     let first = anna.post_with(ACCEPT, body.clone(), &with).await;
     let again = anna.post_with(ACCEPT, body, &with).await;
     assert_eq!((again.status, &again.body), (200, &first.body));
@@ -168,7 +126,7 @@ async fn an_answer_that_was_lost_is_given_once_more() {
 
 #[actix_web::test]
 async fn only_who_has_the_address_can_accept_and_only_in_time() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, anna, ben) = (
         app.admin().await,
@@ -177,7 +135,7 @@ async fn only_who_has_the_address_can_accept_and_only_in_time() {
     );
     let acme = Tenant::create(&admin, "Acme").await;
     let id = invited(&admin, &acme, "anna", "viewer", "account").await;
-    let first = post.token("anna", 1).await;
+    let first = token(&post, "anna", 1).await;
     let strangers = [
         accept(&ben, &first).await,
         accept(&anna, "").await,
@@ -189,7 +147,7 @@ async fn only_who_has_the_address_can_accept_and_only_in_time() {
     }
     // A second invitation to the same takes the place of the first.
     invited(&admin, &acme, "anna", "viewer", "account").await;
-    let second = post.token("anna", 2).await;
+    let second = token(&post, "anna", 2).await;
     assert_eq!(accept(&anna, &first).await.status, 404);
     let states = column(&all(&admin, &path(&acme), 1).await, "status");
     assert_eq!(states, ["pending", "revoked"]);
@@ -205,7 +163,7 @@ async fn only_who_has_the_address_can_accept_and_only_in_time() {
     let states = column(&all(&admin, &path(&acme), 1).await, "status");
     assert_eq!(states, ["expired", "revoked"]);
     let third = invited(&admin, &acme, "anna", "viewer", "account").await;
-    let third_token = post.token("anna", 3).await;
+    let third_token = token(&post, "anna", 3).await;
     let revoke = format!("{}/{third}", path(&acme));
     assert_eq!(admin.delete(&revoke).await.status, 204);
     assert_eq!(accept(&anna, &third_token).await.status, 404);
@@ -213,7 +171,7 @@ async fn only_who_has_the_address_can_accept_and_only_in_time() {
 
 #[actix_web::test]
 async fn nobody_invites_to_what_they_could_not_give() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, chief) = (app.admin().await, app.user("chief").await);
     let (acme, other) = (
@@ -245,7 +203,7 @@ async fn nobody_invites_to_what_they_could_not_give() {
 
 #[actix_web::test]
 async fn who_has_lost_the_right_to_give_no_longer_lets_anyone_in() {
-    let post = Post::spawn().await;
+    let post = Post::with(&[]).await;
     let app = &post.app;
     let (admin, chief) = (app.admin().await, app.user("chief").await);
     let (anna, ben) = (app.user("anna").await, app.user("ben").await);
@@ -254,9 +212,9 @@ async fn who_has_lost_the_right_to_give_no_longer_lets_anyone_in() {
     // Inviting is a permission of the organization, giving one of the place.
     let inviter = given(&admin, &chief, "admin", acme.resource("organization")).await;
     invited(&chief, &acme, "anna", "editor", "project").await;
-    let first = post.token("anna", 1).await;
+    let first = token(&post, "anna", 1).await;
     invited(&chief, &acme, "ben", "editor", "project").await;
-    let second = post.token("ben", 1).await;
+    let second = token(&post, "ben", 1).await;
     admin
         .delete(&format!("/api/role-assignments/{inviter}"))
         .await;
@@ -284,7 +242,7 @@ async fn who_is_invited_registers_and_is_in() {
     let admin = app.admin().await;
     let acme = Tenant::create(&admin, "Acme").await;
     invited(&admin, &acme, "anna", "editor", "account").await;
-    let token = post.token("anna", 1).await;
+    let token = token(&post, "anna", 1).await;
     let register = async |name: &str, token: &str| {
         let body = json!({
             "email": format!("{name}@example.com"), "password": PASSWORD, "invitation_token": token,

@@ -19,4 +19,6 @@ pub mod service;
 
 pub use ceremony::Purpose;
 pub use model::{Assertion, Proof, RequestOptions, WebauthnFault};
-pub use service::{begin_login, finish_login, forget};
+pub use service::{
+    begin_enrolment, begin_login, finish_enrolment, finish_login, forget, insert, is_available,
+};

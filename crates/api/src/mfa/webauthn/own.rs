@@ -1,9 +1,7 @@
 //! Adding passkeys and security keys to the own account. Transactions begin and end here.
 
-use sea_orm::EntityTrait;
-
 use super::{
-    model::{CreationOptions, CredentialKind, FinishEnrolment, WebauthnFault},
+    model::{CreationOptions, CredentialKind, FinishEnrolment},
     service,
 };
 use crate::{
@@ -14,7 +12,6 @@ use crate::{
         model::{ChangeOwn, Confirmed, Factor, FactorView, MfaError},
         step_up,
     },
-    problem::constraint,
     sessions,
     state::AppState,
     users,
@@ -24,7 +21,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// [`MfaError::NoSession`], [`WebauthnFault::TooMany`], [`WebauthnFault::Unavailable`].
+/// [`MfaError::NoSession`], [`super::WebauthnFault::TooMany`], [`super::WebauthnFault::Unavailable`].
 pub async fn begin(
     state: &AppState,
     permit: &Permit<ChangeOwn>,
@@ -32,14 +29,14 @@ pub async fn begin(
 ) -> Result<CreationOptions, MfaError> {
     let session = permit.actor().session_id().ok_or(MfaError::NoSession)?;
     let user = users::service::read(state, permit.id()).await?;
-    Ok(service::begin_enrolment(state, &user, session, kind).await?)
+    Ok(service::begin_enrolment(state, &user, session, kind, None).await?)
 }
 
 /// Adds it, if it answers the challenge of this session. The session has proven it then.
 ///
 /// # Errors
 ///
-/// [`WebauthnFault::UnknownChallenge`], [`WebauthnFault::Registration`], [`WebauthnFault::Taken`].
+/// [`super::WebauthnFault::UnknownChallenge`], [`super::WebauthnFault::Registration`], [`super::WebauthnFault::Taken`].
 pub async fn finish(
     state: &AppState,
     permit: &Permit<ChangeOwn>,
@@ -53,14 +50,7 @@ pub async fn finish(
     let mut tx = Tx::begin(state, &sessions::service::scope(permit.id())).await?;
     let user = users::repo::find_for_update(&*tx, permit.id()).await?;
     let user = user.ok_or(MfaError::NotFound)?;
-    service::must_have_room(&*tx, user.id).await?;
-    let inserted = entity::mfa_factor::Entity::insert(row)
-        .exec_with_returning(&*tx)
-        .await
-        .map_err(|error| match constraint(&error) {
-            Some("mfa_factors_credential_id_key") => WebauthnFault::Taken,
-            _ => error.into(),
-        })?;
+    let inserted = service::insert(&*tx, user.id, row).await?;
     let enroller = Enroller {
         doer: permit.into(),
         origin: permit.origin(),

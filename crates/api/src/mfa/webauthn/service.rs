@@ -27,6 +27,7 @@ use crate::{
     database::tx::Tx,
     http::origin::Origin,
     mail::{self, Message},
+    problem::constraint,
     recovery::lockdown,
     sessions,
     state::AppState,
@@ -37,17 +38,29 @@ const MAX: usize = 20;
 
 /// What is kept of an enrolment that has begun.
 #[derive(serde::Serialize, serde::Deserialize)]
+struct Begun {
+    label: Option<String>,
+    enrolment: Enrolment,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
 enum Enrolment {
     Passkey(PasskeyRegistration),
     SecurityKey(SecurityKeyRegistration),
 }
 
-/// Begins to add a credential.
+/// Whether this installation can have passkeys and security keys.
+pub fn is_available(state: &AppState) -> bool {
+    relying_party(state).is_ok()
+}
+
+/// Begins to add a credential, in the session or the login `bound_to`.
 pub async fn begin_enrolment(
     state: &AppState,
     user: &user::Model,
-    session_id: Uuid,
+    bound_to: Uuid,
     kind: CredentialKind,
+    label: Option<&str>,
 ) -> Result<CreationOptions, WebauthnFault> {
     let existing = stored(&repo::credentials(&state.db, user.id).await?)?;
     must_have_room(&state.db, user.id).await?;
@@ -58,7 +71,7 @@ pub async fn begin_enrolment(
     let webauthn = relying_party(state)?;
     let display_name = user.display_name.as_deref().filter(|name| !name.is_empty());
     let (name, display_name) = (&user.email, display_name.unwrap_or(&user.email));
-    let (options, kept) = match kind {
+    let (options, enrolment) = match kind {
         CredentialKind::Passkey => webauthn
             .start_passkey_registration(user.id, name, display_name, Some(ids))
             .map(|(options, kept)| (discoverable(options), Enrolment::Passkey(kept))),
@@ -67,13 +80,15 @@ pub async fn begin_enrolment(
             .map(|(options, kept)| (unprotected(options), Enrolment::SecurityKey(kept))),
     }
     .map_err(WebauthnFault::Library)?;
-    let purpose = Purpose::Enrol(user.id, session_id);
+    let purpose = Purpose::Enrol(user.id, bound_to);
+    let label = label.map(ToOwned::to_owned);
+    let kept = Begun { label, enrolment };
     ceremony::keep(state, purpose, &options.public_key.challenge, &kept).await?;
     Ok(CreationOptions { options })
 }
 
 /// Refuses one more than a user may have. With the user's row locked, nobody adds another meanwhile.
-pub async fn must_have_room(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), WebauthnFault> {
+async fn must_have_room(db: &impl ConnectionTrait, user_id: Uuid) -> Result<(), WebauthnFault> {
     if repo::credentials(db, user_id).await?.len() < MAX {
         Ok(())
     } else {
@@ -100,20 +115,22 @@ fn unprotected(mut options: CreationChallengeResponse) -> CreationChallengeRespo
     options
 }
 
-/// Checks what the authenticator made. Returns the factor, for the caller to insert, and how
-/// identity was proven by it.
+/// Checks what the authenticator made. Returns the factor, for [`insert`], and how identity was
+/// proven by it.
 pub async fn finish_enrolment(
     state: &AppState,
     user_id: Uuid,
-    session_id: Uuid,
+    bound_to: Uuid,
     registration: &RegisterPublicKeyCredential,
     label: Option<&str>,
 ) -> Result<(mfa_factor::ActiveModel, Vec<&'static str>), WebauthnFault> {
     let webauthn = relying_party(state)?;
-    let purpose = Purpose::Enrol(user_id, session_id);
+    let purpose = Purpose::Enrol(user_id, bound_to);
     let client_data = &registration.response.client_data_json;
-    let kept = ceremony::take(state, purpose, client_data).await?;
-    let (kind, checked) = match kept.ok_or(WebauthnFault::UnknownChallenge)? {
+    let kept: Option<Begun> = ceremony::take(state, purpose, client_data).await?;
+    let begun = kept.ok_or(WebauthnFault::UnknownChallenge)?;
+    let label = label.map(ToOwned::to_owned).or(begun.label);
+    let (kind, checked) = match begun.enrolment {
         Enrolment::Passkey(kept) => (
             CredentialKind::Passkey,
             webauthn
@@ -140,7 +157,7 @@ pub async fn finish_enrolment(
         id: Set(Uuid::now_v7()),
         user_id: Set(user_id),
         kind: Set(repo::KIND.to_owned()),
-        label: Set(label.map(ToOwned::to_owned)),
+        label: Set(label),
         secret: Set(None),
         data: Set(to_json(&stored)?),
         confirmed_at: Set(Some(now)),
@@ -152,6 +169,26 @@ pub async fn finish_enrolment(
         created_at: Set(now),
     };
     Ok((row, amr))
+}
+
+/// Adds what [`finish_enrolment`] returned, in a transaction that has locked the user's row.
+///
+/// # Errors
+///
+/// [`WebauthnFault::TooMany`], [`WebauthnFault::Taken`].
+pub async fn insert(
+    txn: &impl ConnectionTrait,
+    user_id: Uuid,
+    factor: mfa_factor::ActiveModel,
+) -> Result<mfa_factor::Model, WebauthnFault> {
+    must_have_room(txn, user_id).await?;
+    mfa_factor::Entity::insert(factor)
+        .exec_with_returning(txn)
+        .await
+        .map_err(|error| match constraint(&error) {
+            Some("mfa_factors_credential_id_key") => WebauthnFault::Taken,
+            _ => error.into(),
+        })
 }
 
 /// Asks a user's passkeys and security keys, as a second factor or to step up.

@@ -1,10 +1,15 @@
 //! Factors that are demanded, added and removed.
 
 use chrono::TimeDelta;
+use gatepost::clock::Clock as _;
 use serde_json::{Value, json};
 
 use super::{OWN, Person, Post, enrol_totp, fresh_code, oathtool, pending, texts, verify};
-use crate::harness::{Answer, Client, PASSWORD, TestApp};
+use crate::{
+    harness::{Answer, Client, PASSWORD, TestApp},
+    soft_key::SoftKey,
+    tenants::Tenant,
+};
 
 const ENROL: &str = "/api/auth/mfa/enrol";
 const CONFIRM: &str = "/api/auth/mfa/enrol/confirm";
@@ -110,7 +115,7 @@ async fn removing_one_of_two_factors_leaves_the_other_and_the_codes() {
 async fn demanded(app: &TestApp, login: &str) -> String {
     let answer = app.login(login).await;
     assert_eq!(answer.body["status"], "mfa_enrolment_required");
-    assert_eq!(answer.body["factors"], json!(["totp", "email"]));
+    assert_eq!(answer.body["factors"], json!(["webauthn", "totp", "email"]));
     answer.body["mfa_token"].as_str().unwrap().to_owned()
 }
 
@@ -194,6 +199,92 @@ async fn a_demanded_factor_may_be_codes_by_mail() {
         late.problem(),
         "invalid_token",
         "a change ends what is pending"
+    );
+}
+
+#[actix_web::test]
+async fn a_demanded_factor_may_be_a_passkey_or_a_security_key() {
+    let settings = [("MFA_REQUIRED", "all"), ("REGISTRATION_MODE", "open")];
+    let app = TestApp::with(&settings).await;
+    for (name, kind, verifies) in [("anna", "passkey", true), ("bert", "security_key", false)] {
+        registered(&app, name).await;
+        let token = demanded(&app, name).await;
+        let wrong = json!({"factor": "totp", "kind": kind});
+        let wrong = call(&app, ENROL, &token, wrong).await;
+        assert_eq!(wrong.body["errors"][0]["field"], "kind", "{}", wrong.body);
+        let body = json!({"factor": "webauthn", "kind": kind, "label": name});
+        let options = call(&app, ENROL, &token, body).await;
+        assert_eq!(options.status, 200, "{}", options.body);
+        let none = call(&app, CONFIRM, &token, json!({"factor": "webauthn"})).await;
+        assert_eq!(
+            none.body["errors"][0]["field"], "credential",
+            "{}",
+            none.body
+        );
+        let mut key = SoftKey::new(verifies);
+        let credential = key.create(&options.body);
+        let body = json!({"factor": "webauthn", "credential": credential});
+        let other = demanded(&app, name).await;
+        let elsewhere = call(&app, CONFIRM, &other, body.clone()).await;
+        assert_eq!(elsewhere.body["errors"][0]["code"], "unknown_challenge");
+        let uses = (0..10).map(|_| call(&app, CONFIRM, &token, body.clone()));
+        let answers = futures_util::future::join_all(uses).await;
+        let mut right = answers.iter().filter(|answer| answer.status == 200);
+        let answer = right.next().expect("one of them counts");
+        assert!(right.next().is_none(), "and no other");
+        assert_eq!(texts(&answer.body["recovery_codes"]).len(), 10);
+        let client = app.anonymous().with_tokens(answer);
+        let own = client.get(OWN).await;
+        assert_eq!(own.body["factors"][0]["kind"], "webauthn");
+        assert_eq!(own.body["factors"][0]["label"], name);
+        let sessions = client.get("/api/users/me/sessions").await;
+        let amr = json!(["pwd", "hwk", "user", "mfa"]);
+        assert_eq!(sessions.body["items"][0]["amr"], amr);
+        let token = pending(&app, name).await;
+        let challenge = json!({"factor": "webauthn"});
+        let options = call(&app, super::CHALLENGE, &token, challenge).await;
+        let body = json!({"factor": "webauthn", "credential": key.get(&options.body)});
+        let answer = call(&app, super::VERIFY, &token, body).await;
+        assert_eq!(answer.body["status"], "authenticated", "{}", answer.body);
+    }
+}
+
+#[actix_web::test]
+async fn an_organization_may_ask_all_who_hold_a_role_in_it_for_a_factor() {
+    let app = TestApp::spawn().await;
+    let admin = app.admin().await;
+    let (anna, bert) = (app.user("anna").await, app.user("bert").await);
+    let acme = Tenant::create(&admin, "Acme").await;
+    let path = acme.organization_path();
+    let given = json!({
+        "principal": {"type": "user", "id": bert.user_id}, "role": "viewer",
+        "resource": acme.resource("project"), "expires_at": app.clock.now() + TimeDelta::hours(1),
+    });
+    let given = admin.post("/api/role-assignments", given).await;
+    assert_eq!(given.status, 201, "{}", given.body);
+    assert_eq!(app.login("bert").await.body["status"], "authenticated");
+    assert_eq!(admin.get(&path).await.body["mfa_required"], false);
+    let refused = bert.patch(&path, json!({"mfa_required": true})).await;
+    assert_eq!(refused.status, 404, "it is above what they see");
+    let changed = admin.patch(&path, json!({"mfa_required": true})).await;
+    assert_eq!(changed.body["mfa_required"], true, "{}", changed.body);
+    demanded(&app, "bert").await;
+    assert_eq!(bert.get(OWN).await.body["required"], true);
+    assert_eq!(anna.get(OWN).await.body["required"], false, "no role there");
+    assert_eq!(app.login("anna").await.body["status"], "authenticated");
+    let entries = admin
+        .get("/api/admin/audit?action=organization.updated")
+        .await;
+    let details = &entries.body["items"][0]["details"];
+    assert_eq!(
+        *details,
+        json!({"mfa_required": {"from": false, "to": true}})
+    );
+    app.clock.advance(TimeDelta::hours(2));
+    let expired = app.login("bert").await;
+    assert_eq!(
+        expired.body["status"], "authenticated",
+        "the role has ended"
     );
 }
 

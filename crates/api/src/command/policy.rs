@@ -167,7 +167,7 @@ async fn reload(config: &Config, out: &mut dyn Write) -> anyhow::Result<ExitCode
         .url
         .as_ref()
         .context("DATABASE_URL is not set")?;
-    let db = pool::open(&config.database, url).await?;
+    let db = pool::open(&config.database, url, &std::sync::Arc::default()).await?;
     let sql = "SELECT pg_notify('gatepost_changes', 'policy')";
     db.execute_raw(Statement::from_string(db.get_database_backend(), sql))
         .await?;

@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 31] = [
+const RIGHTS: [(&str, &str); 32] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -21,6 +21,8 @@ const RIGHTS: [(&str, &str); 31] = [
     ("audit_seals", "SELECT, INSERT"),
     // Counted up by triggers, which run with the owner's rights.
     ("authz_state", "SELECT"),
+    // Old days go by gatepost_maintain_decisions.
+    ("decision_log", "SELECT, INSERT"),
     ("device_fingerprints", ALL),
     ("group_members", ALL),
     ("groups", ALL),
@@ -98,6 +100,7 @@ fn statements(schema: &str, role: &str) -> String {
          SET LOCAL lock_timeout = '5s';
          GRANT USAGE ON SCHEMA {schema} TO {role};
          GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz),
+             {schema}.gatepost_maintain_decisions(integer, timestamptz),
              {schema}.gatepost_organization_requires_mfa(uuid, timestamptz) TO {role};"
     );
     let rights = RIGHTS.map(|(table, rights)| {

@@ -30,6 +30,7 @@ mod m20261121_000023_groups;
 mod m20261121_000024_role_requests;
 mod m20261121_000026_search;
 mod m20261121_000027_resources;
+mod m20261121_000028_decision_log;
 mod runner;
 mod sql;
 
@@ -74,6 +75,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000024_role_requests::MIGRATION),
             Box::new(m20261121_000026_search::MIGRATION),
             Box::new(m20261121_000027_resources::MIGRATION),
+            Box::new(m20261121_000028_decision_log::MIGRATION),
         ]
     }
 }

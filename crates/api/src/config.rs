@@ -85,6 +85,7 @@ pub fn read(
         mail: sections::mail(&mut env, environment, &public_url),
         policy: sections::policy(&mut env),
         accounts: sections::accounts(&mut env),
+        decision_log: sections::decision_log(&mut env),
         activity_retention_days: sections::activity_retention_days(&mut env),
         log: sections::log(&mut env, is_terminal),
         public_url,

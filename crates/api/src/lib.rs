@@ -12,7 +12,7 @@
 //! - What you belong to: [`organizations`], [`accounts`], [`projects`],
 //!   [`groups`], [`roles`], [`role_assignments`],
 //!   [`role_requests`], [`members`], [`invitations`], [`resources`]
-//! - What you may do: [`policy`], [`authzen`]
+//! - What you may do: [`policy`], [`policy_admin`], [`decisions`], [`authzen`]
 //! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
 pub mod access;
@@ -28,6 +28,7 @@ pub mod command;
 pub mod config;
 pub mod crypto;
 pub mod database;
+pub mod decisions;
 pub mod devices;
 pub mod dormancy;
 pub mod email;
@@ -47,6 +48,7 @@ pub mod openapi;
 pub mod organizations;
 pub mod pages;
 pub mod policy;
+pub mod policy_admin;
 pub mod problem;
 pub mod problems;
 pub mod projects;

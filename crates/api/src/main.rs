@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use gatepost::{
     clock::SystemClock,
-    command::{admin, audit, dev, health, import, keys, serve},
+    command::{admin, audit, dev, health, import, keys, policy, serve},
     config, openapi,
 };
 
@@ -41,6 +41,8 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// What other systems know, to be known here.
     #[command(subcommand)]
     Import(Import),
@@ -132,6 +134,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Audit(Audit::Anchor) => {
             audit::anchor(&serve::settings_or_exit(), &mut out).await?;
+        }
+        Command::Policy(what) => {
+            return Box::pin(policy::run(what, &SystemClock, &mut out)).await;
         }
         Command::Import(Import::Users(what)) => {
             let config = serve::settings_or_exit();

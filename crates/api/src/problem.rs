@@ -17,7 +17,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::request_id;
+use crate::{http::request_id, policy::PolicyUnavailable};
 
 macro_rules! codes {
     ($($variant:ident $slug:literal $status:ident $title:literal $meaning:literal)*) => {
@@ -120,7 +120,7 @@ codes! {
     PreconditionFailed "precondition_failed" PRECONDITION_FAILED "It was changed in the meantime"
         "`If-Match` is not the current `ETag`. Read it again, and decide again."
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The body is too large"
-        "Bodies may have 64 KiB; 16 KiB under `/api/auth/`; 256 KiB for batches of evaluations and of resources."
+        "Bodies may have 64 KiB; 16 KiB under `/api/auth/`; 256 KiB for batches of evaluations and of resources, and for decision logs."
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The content type does not fit"
         "Send `Content-Type: application/json`, in UTF-8."
     IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The idempotency key was used for another request"
@@ -195,6 +195,15 @@ impl Problem {
     /// A problem with nothing to add to what its code means.
     pub fn plain(code: Code) -> Self {
         Self::new(code, code.meaning())
+    }
+
+    /// Why the policy had no answer, if that is what this is about: see
+    /// [`PolicyUnavailable::code`].
+    pub fn policy_failure(&self) -> Option<&'static str> {
+        let source = self.source.as_ref()?;
+        source
+            .downcast_ref::<PolicyUnavailable>()
+            .map(PolicyUnavailable::code)
     }
 
     /// Too much is being worked on. Who is sent away is asked back after one to four seconds,

@@ -22,6 +22,7 @@ use crate::{
     api_keys::{handlers as api_keys, model as api_key},
     audit,
     authzen::{handlers as authzen, model::Evaluate},
+    decisions::{handlers as decisions, model as decision},
     devices::{handlers as devices, model as device},
     email::handlers as email,
     forward::handlers as forward,
@@ -35,6 +36,7 @@ use crate::{
     openapi,
     organizations::{handlers as organizations, model as organization},
     pages::handlers as pages,
+    policy_admin::{handlers as policy_admin, model::ReadPolicy},
     problem::{Code, Problem},
     problems,
     projects::{handlers as projects, model as project},
@@ -167,6 +169,11 @@ pub fn protected() -> Vec<Row> {
         row(get.clone(), "/api/admin/audit", administration::ReadAudit, admin::list_audit),
         row(get.clone(), "/api/admin/audit/verify", audit::model::VerifyAudit, audit::handlers::verify),
 
+        row(get.clone(), "/api/admin/policy", ReadPolicy, policy_admin::show),
+        row(post.clone(), "/api/admin/policy/replay", decision::ReplayPolicy, decisions::replay),
+        row(get.clone(), "/api/opa/bundles/gatepost.tar.gz", ReadPolicy, policy_admin::bundle),
+        row(post.clone(), "/api/opa/logs", decision::HandInDecisions, decisions::take_in),
+
         row(get.clone(), "/api/organizations", organization::List, organizations::list),
         row(post.clone(), "/api/organizations", organization::Create, organizations::create),
         row(get.clone(), "/api/organizations/{organization_id}", organization::Read, organizations::read),
@@ -212,7 +219,7 @@ pub fn protected() -> Vec<Row> {
         row(get.clone(), "/api/role-requests/{request_id}", role_request::Own, role_requests::read),
         row(delete.clone(), "/api/role-requests/{request_id}", role_request::Own, role_requests::withdraw),
         row(put.clone(), "/api/role-requests/{request_id}/approve", role_request::Decide, role_requests::approve),
-        row(put, "/api/role-requests/{request_id}/refuse", role_request::Decide, role_requests::refuse),
+        row(put.clone(), "/api/role-requests/{request_id}/refuse", role_request::Decide, role_requests::refuse),
 
         row(get.clone(), "/api/resources", resource::ReadAnywhere, resources::list),
         row(post.clone(), "/api/resources/batch", resource::ManageAnywhere, resources::register),

@@ -23,8 +23,9 @@ use crate::{
         password::{Decoys, PasswordHasher},
         seal::Sealer,
     },
+    decisions::queue::DecisionLog,
     mail::Outbox,
-    policy::{Catalog, Policy},
+    policy::{Catalog, Policy, opa_bundle::BundleKey, source::Source},
 };
 
 /// Shared by all requests of one process.
@@ -39,6 +40,12 @@ pub struct AppState {
     pub public_url: Arc<str>,
     /// What decides.
     pub policy: Arc<dyn Policy>,
+    /// The files that the policy comes from.
+    pub policy_source: Source,
+    /// What signs the policy's bundles.
+    pub bundle_key: BundleKey,
+    /// Where decisions are written down.
+    pub decisions: DecisionLog,
     /// The permissions that are asked for, and the roles that come with the policy.
     pub catalog: Catalog,
     /// What signs and checks access tokens.

@@ -7,6 +7,7 @@
 //! | [`audit_log`] | `audit_log` | Who did what. The API may add entries and read them, nothing else |
 //! | [`audit_seal`] | `audit_seals` | The place of an audit entry in the chain. The API may add seals, nothing else |
 //! | [`authz_state`] | `authz_state` | One row: the revision of who may do what. Triggers count it up |
+//! | [`decision_log`] | `decision_log` | What was decided. The API may add rows and read them, nothing else. Partitioned by day |
 //! | [`device_fingerprint`] | `device_fingerprints` | A device that a person used, and whether they trust it |
 //! | [`group`] | `groups` | People of an organization who hold roles together |
 //! | [`group_member`] | `group_members` | Who is in a group, and so holds what it holds |
@@ -44,6 +45,7 @@ pub mod api_key;
 pub mod audit_log;
 pub mod audit_seal;
 pub mod authz_state;
+pub mod decision_log;
 pub mod device_fingerprint;
 pub mod group;
 pub mod group_member;

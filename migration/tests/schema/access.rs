@@ -22,7 +22,7 @@ async fn every_table_has_its_rights_and_no_others() {
     assert!(tables.lines().count() > 20);
     for table in tables.lines() {
         let expected = match table {
-            "audit_log" | "audit_seals" | "user_activity" => "SELECT,INSERT",
+            "audit_log" | "audit_seals" | "decision_log" | "user_activity" => "SELECT,INSERT",
             "audit_pending" | "authz_state" | "seaql_migrations" => "SELECT",
             _ => "SELECT,INSERT,UPDATE,DELETE",
         };

@@ -8,6 +8,7 @@ mod access;
 mod activity;
 mod audit;
 mod cluster;
+mod decisions;
 mod groups;
 mod history;
 mod program;

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgListener, PgPool};
 use tokio::time::timeout;
 
 use super::cache::Change;
-use crate::state::AppState;
+use crate::{policy_admin::watch, state::AppState};
 
 const CHANNEL: &str = "gatepost_changes";
 /// Silence for this long has to be explained by a sign of life.
@@ -63,6 +63,9 @@ async fn connect(pool: &PgPool) -> anyhow::Result<PgListener> {
 async fn hear(state: &AppState, listener: &mut PgListener) -> anyhow::Error {
     loop {
         match timeout(SIGN_OF_LIFE, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) if notification.payload() == "policy" => {
+                watch::reload(state).await;
+            }
             Ok(Ok(Some(notification))) => match Change::parse(notification.payload()) {
                 Some(Change::Keys) => {
                     state.cache.forget(&Change::Keys);

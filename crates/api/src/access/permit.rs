@@ -46,7 +46,13 @@ pub trait Action: 'static {
     /// Whether an API key opens it, too, if its permissions cover it. What needs a person stays
     /// closed to keys whatever they carry: the own account, and what takes a fresh proof.
     const BY_KEY: bool = !Self::STEP_UP && !is_own(Self::NAME);
+    /// Whether the handler itself refuses, in its own words, when the policy has no answer: it takes
+    /// `Result<Permit<_>, Problem>` then. Everyone else is answered `503`.
+    const TELLS_OUTAGE: bool = false;
 }
+
+/// Left for a handler that tells of outages itself.
+struct Unanswered(Problem);
 
 /// Whether a permission is about the caller's own account.
 const fn is_own(name: &str) -> bool {
@@ -127,6 +133,11 @@ pub(crate) async fn authorize<A: Action>(
     match ask::<A>(&state, actor, req.request()).await {
         Ok(permit) => {
             req.extensions_mut().insert(permit);
+            Ok(next.call(req).await?.map_into_boxed_body())
+        }
+        // There is no permit, so nothing can be done but to refuse.
+        Err(problem) if A::TELLS_OUTAGE && problem.policy_failure().is_some() => {
+            req.extensions_mut().insert(Unanswered(problem));
             Ok(next.call(req).await?.map_into_boxed_body())
         }
         Err(problem) => Ok(req.error_response(problem)),
@@ -250,6 +261,9 @@ impl<A: Action> FromRequest for Permit<A> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if let Some(Unanswered(problem)) = req.extensions_mut().remove() {
+            return ready(Err(problem));
+        }
         let permit = req.extensions_mut().remove::<Self>();
         ready(permit.ok_or_else(|| {
             Problem::internal(anyhow::anyhow!(

@@ -67,7 +67,31 @@ pub async fn allows_below(
 ///
 /// `503`, and a count in the metrics under its own name.
 pub async fn decide(state: &AppState, input: &Input) -> Result<Decision, Problem> {
-    state.policy.decide(input).await.map_err(unavailable)
+    let answer = state.policy.decide(input).await;
+    state.decisions.note(input, answer.as_ref());
+    answer.map_err(unavailable)
+}
+
+/// Asks the policy many questions, which are answered together or not at all.
+///
+/// # Errors
+///
+/// As [`decide`].
+pub async fn decide_many(state: &AppState, inputs: &[Input]) -> Result<Vec<Decision>, Problem> {
+    let answers = state.policy.decide_many(inputs).await;
+    match &answers {
+        Ok(decisions) => {
+            for (input, decision) in inputs.iter().zip(decisions) {
+                state.decisions.note(input, Ok(decision));
+            }
+        }
+        Err(failure) => {
+            for input in inputs {
+                state.decisions.note(input, Err(failure));
+            }
+        }
+    }
+    answers.map_err(unavailable)
 }
 
 /// What the caller learns when there is no decision.
@@ -86,6 +110,11 @@ pub fn subject(subject: &Subject) -> policy::Subject {
         _ => Map::new(),
     };
     properties.insert("status".to_owned(), subject.status.clone().into());
+    match &subject.email {
+        Some(email) => properties.insert("email".to_owned(), email.as_str().into()),
+        // An attribute of that name is no proof of an address.
+        None => properties.remove("email"),
+    };
     policy::Subject {
         r#type: principal.r#type.as_str().to_owned(),
         id: principal.id.to_string(),

@@ -199,10 +199,12 @@ mod tests {
     #[test]
     fn a_key_is_the_hash_that_the_trigger_makes() {
         // printf 'record\037r1' | sha256sum
-        let hex = key("record", "r1").iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = key("record", "r1")
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
         assert_eq!(
             hex,
             "546c09d76a6769566a2407ca546bbccfa087b7ab26855efad546367a31991491"

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use uuid::Uuid;
 
 use super::{
-    inquiry::Open,
+    inquiry::Hidden,
     model::{Answer, GrantView, PlaceView, WouldAllow},
     repo,
 };
@@ -57,27 +57,28 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// Adds to `answer` what was asked for besides.
+    /// Adds to `answer` what was asked for besides, if anything was.
     ///
     /// # Errors
     ///
     /// `503` if the policy cannot say.
     pub(super) async fn explain(
         &mut self,
-        open: &Open,
-        answer: &mut Answer,
-    ) -> Result<(), Problem> {
-        let Some(explain) = &open.explain else {
-            return Ok(());
+        input: &Input,
+        hidden: Hidden,
+        explain: Option<Explain>,
+        mut answer: Answer,
+    ) -> Result<Answer, Problem> {
+        let Some(explain) = explain else {
+            return Ok(answer);
         };
         if answer.decision {
             let matched = answer.context.matched_grants.as_deref().unwrap_or_default();
             answer.context.grants = Some(grants(explain.subject.as_deref(), matched));
-        } else if !open.hidden.is_hidden() && explain.subject.is_some() {
-            answer.context.would_allow =
-                self.would_allow(&open.input, explain.organization).await?;
+        } else if !hidden.is_hidden() && explain.subject.is_some() {
+            answer.context.would_allow = self.would_allow(input, explain.organization).await?;
         }
-        Ok(())
+        Ok(answer)
     }
 
     /// The roles at the places of the resource's path with which the policy says yes; nothing if

@@ -21,12 +21,16 @@ use crate::{access::permit::Permit, problem::Problem, state::AppState};
 #[utoipa::path(post, path = "/access/v1/evaluation", tag = "Authorization", request_body = QuestionText,
     responses((status = 200, description = "Yes or no", body = Answer)))]
 pub async fn evaluation(
-    permit: Permit<Evaluate>,
+    permit: Result<Permit<Evaluate>, Problem>,
     state: Data<AppState>,
     sent: Sent,
 ) -> Result<Json<Answer>, Problem> {
     let question = sent.question()?;
-    Ok(Json(service::one(&state, &permit, question).await?))
+    let answer = match permit {
+        Ok(permit) => service::one(&state, &permit, question).await,
+        Err(problem) => Err(problem),
+    };
+    answer.or_else(Answer::unanswered).map(Json)
 }
 
 /// Many such questions at once.
@@ -35,15 +39,28 @@ pub async fn evaluation(
 #[utoipa::path(post, path = "/access/v1/evaluations", tag = "Authorization", request_body = BatchText,
     responses((status = 200, description = "One answer for each item, in their order", body = Outcome)))]
 pub async fn evaluations(
-    permit: Permit<Evaluate>,
+    permit: Result<Permit<Evaluate>, Problem>,
     state: Data<AppState>,
     sent: Sent,
 ) -> Result<Json<Outcome>, Problem> {
     let outcome = match sent.questions()? {
-        Questions::One(question) => Outcome::One(service::one(&state, &permit, *question).await?),
-        Questions::Many(batch) => Outcome::Many(Answers {
-            evaluations: service::many(&state, &permit, &batch).await?,
-        }),
+        Questions::One(question) => {
+            let answer = match permit {
+                Ok(permit) => service::one(&state, &permit, *question).await,
+                Err(problem) => Err(problem),
+            };
+            Outcome::One(answer.or_else(Answer::unanswered)?)
+        }
+        Questions::Many(batch) => {
+            let answers = match permit {
+                Ok(permit) => service::many(&state, &permit, &batch).await,
+                Err(problem) => Err(problem),
+            };
+            let refuse = |problem| service::refuse_all(problem, &batch);
+            Outcome::Many(Answers {
+                evaluations: answers.or_else(refuse)?,
+            })
+        }
     };
     Ok(Json(outcome))
 }

@@ -26,7 +26,7 @@ use crate::{
 /// What one needs to ask about others.
 const EVALUATE: &str = "authz:evaluate";
 /// What Gatepost alone says of a subject: whoever may ask could otherwise make it up.
-const RESERVED: [&str; 4] = ["status", "mfa", "auth_age", "credential"];
+const RESERVED: [&str; 5] = ["status", "email", "mfa", "auth_age", "credential"];
 
 /// What became of a question before the policy is asked.
 pub(super) enum Prepared {
@@ -53,6 +53,11 @@ pub(super) struct Open {
 pub(super) struct Hidden(bool);
 
 impl Hidden {
+    /// It must not.
+    pub(super) fn no() -> Self {
+        Self(false)
+    }
+
     /// Whether it does.
     pub(super) fn is_hidden(self) -> bool {
         self.0
@@ -216,7 +221,7 @@ pub(super) fn compose(
 
 /// A subject that only custom rules know. Nothing is held by it, so nothing but these can
 /// allow it anything.
-pub(super) fn foreign(named: &Entity) -> policy::Subject {
+fn foreign(named: &Entity) -> policy::Subject {
     policy::Subject::new(named.kind.as_str(), named.id.as_str(), "active")
 }
 

@@ -100,7 +100,7 @@ impl Standing {
 /// Finds what questions name, and remembers it.
 pub struct Lookup<'a> {
     state: &'a AppState,
-    caller: &'a Actor,
+    caller: Option<&'a Actor>,
     logins: HashMap<String, Option<Uuid>>,
     subjects: HashMap<Principal, Option<Arc<Subject>>>,
     located: HashMap<ResourceRef, Option<Arc<Located>>>,
@@ -111,8 +111,16 @@ impl<'a> Lookup<'a> {
     /// For the questions of `caller`.
     pub fn new(state: &'a AppState, caller: &'a Actor) -> Self {
         Self {
+            caller: Some(caller),
+            ..Self::of_program(state)
+        }
+    }
+
+    /// For what the program itself wants to know.
+    pub fn of_program(state: &'a AppState) -> Self {
+        Self {
             state,
-            caller,
+            caller: None,
             logins: HashMap::new(),
             subjects: HashMap::new(),
             located: HashMap::new(),
@@ -145,8 +153,11 @@ impl<'a> Lookup<'a> {
     /// What is known of a principal, or nothing if there is no such principal.
     pub async fn subject(&mut self, principal: Principal) -> Result<Option<Arc<Subject>>, Problem> {
         // With an API key the caller's grants are those that the key leaves: not all that they hold.
-        if principal == self.caller.principal() && self.caller.key().is_none() {
-            return Ok(Some(Arc::clone(&self.caller.subject)));
+        if let Some(caller) = self.caller
+            && principal == caller.principal()
+            && caller.key().is_none()
+        {
+            return Ok(Some(Arc::clone(&caller.subject)));
         }
         if let Some(subject) = self.subjects.get(&principal) {
             return Ok(subject.clone());

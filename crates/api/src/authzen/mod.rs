@@ -4,6 +4,7 @@
 //! [`inquiry`] decides who may ask, [`service`] puts the questions to the policy, and [`search`] finds
 //! the questions to which the answer is yes.
 
+pub mod asked;
 mod explain;
 pub mod handlers;
 mod inquiry;

@@ -1,5 +1,7 @@
 //! The action that asking is, and the answers.
 
+use std::fmt;
+
 use actix_web::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -11,6 +13,7 @@ use crate::{
     access::permit::{Action, Target},
     crypto::keys::{KeysError, SigningKeys},
     policy::{Decision, Place, Reason},
+    problem::Problem,
 };
 
 /// Asking for decisions. About whom and what is judged once the body is read.
@@ -20,6 +23,7 @@ impl Action for Evaluate {
     const NAME: &'static str = "self:evaluate";
     const TARGET: Target = Target::Own;
     const BY_KEY: bool = true;
+    const TELLS_OUTAGE: bool = true;
 }
 
 /// A decision (`AuthZEN` 1.0).
@@ -108,6 +112,15 @@ impl From<Place> for PlaceView {
     }
 }
 
+impl fmt::Display for PlaceView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "{}:{id}", self.r#type),
+            None => f.write_str(&self.r#type),
+        }
+    }
+}
+
 /// One reason of a decision.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuthzenReason)]
@@ -141,7 +154,32 @@ pub struct ItemError {
 
 impl Answer {
     /// What the policy said.
+    /// A no, if `problem` is that the policy has no answer; its reason says which failure that was.
+    ///
+    /// # Errors
+    ///
+    /// Any other problem.
+    pub fn unanswered(problem: Problem) -> Result<Self, Problem> {
+        let Some(code) = problem.policy_failure() else {
+            return Err(problem);
+        };
+        tracing::warn!(code, "refused, because the policy has no answer");
+        let why = WhyView {
+            code: code.to_owned(),
+            message: "No decision could be had, and no decision means no.".to_owned(),
+        };
+        Ok(Self {
+            decision: false,
+            context: AnswerContext {
+                reasons: Some(vec![why]),
+                ..AnswerContext::default()
+            },
+        })
+    }
+
+    /// What the policy decided.
     pub fn of(decision: Decision, policy: Option<String>) -> Self {
+        let policy = decision.policy.as_deref().map(ToOwned::to_owned).or(policy);
         Self {
             decision: decision.allow,
             context: AnswerContext {

@@ -3,8 +3,8 @@
 use actix_web::http::StatusCode;
 
 use super::{
-    explain::Explainer,
-    inquiry::{Inquiry, Open, Prepared},
+    explain::{Explain, Explainer},
+    inquiry::{Hidden, Inquiry, Prepared},
     model::{Answer, Evaluate},
     request::{Batch, Question, Semantic},
 };
@@ -35,9 +35,11 @@ pub async fn one(
         Prepared::Known(answer) => Ok(answer),
         Prepared::Open(open) => {
             let decision = question::decide(state, &open.input).await?;
-            let mut answer = open.hidden.answer(decision, state.policy.digest());
-            Explainer::new(state).explain(&open, &mut answer).await?;
-            Ok(answer)
+            let answer = open.hidden.answer(decision, state.policy.digest());
+            let mut explainer = Explainer::new(state);
+            explainer
+                .explain(&open.input, open.hidden, open.explain, answer)
+                .await
         }
     }
 }
@@ -74,24 +76,24 @@ pub async fn many(
                     }
                     Prepared::Known(answer) => Slot::Answered(answer),
                     Prepared::Open(open) => {
-                        inputs.push(open.input.clone());
-                        Slot::Open(open)
+                        inputs.push(open.input);
+                        Slot::Open(open.hidden, open.explain)
                     }
                 },
             });
         }
-        let mut decisions = decide_many(state, &inputs).await?.into_iter();
+        let decisions = decide_many(state, &inputs).await?;
+        let mut decided = inputs.iter().zip(decisions);
         let digest = state.policy.digest();
         for slot in slots {
             let answer = match slot {
                 Slot::Answered(answer) => answer,
-                Slot::Open(open) => {
-                    let decision = decisions.next();
-                    let decision = decision
+                Slot::Open(hidden, explain) => {
+                    let (input, decision) = decided
+                        .next()
                         .ok_or_else(|| question::unavailable(PolicyUnavailable::Undefined))?;
-                    let mut answer = open.hidden.answer(decision, digest.clone());
-                    explainer.explain(&open, &mut answer).await?;
-                    answer
+                    let answer = hidden.answer(decision, digest.clone());
+                    explainer.explain(input, hidden, explain, answer).await?
                 }
             };
             let is_last = batch.semantic.ends_with(answer.decision);
@@ -108,12 +110,26 @@ async fn decide_many(state: &AppState, inputs: &[Input]) -> Result<Vec<Decision>
     if inputs.is_empty() {
         return Ok(Vec::new());
     }
-    let decisions = state.policy.decide_many(inputs).await;
-    decisions.map_err(question::unavailable)
+    question::decide_many(state, inputs).await
+}
+
+/// The answers to a batch when the policy has none.
+///
+/// # Errors
+///
+/// Any other problem.
+pub fn refuse_all(problem: Problem, batch: &Batch<'_>) -> Result<Vec<Answer>, Problem> {
+    let answer = Answer::unanswered(problem)?;
+    let count = if batch.semantic.ends_with(false) {
+        1
+    } else {
+        batch.questions().count()
+    };
+    Ok(vec![answer; count])
 }
 
 /// A place in the answer to a batch.
 enum Slot {
     Answered(Answer),
-    Open(Box<Open>),
+    Open(Hidden, Option<Explain>),
 }

@@ -3,9 +3,12 @@
 pub mod admin;
 pub mod audit;
 pub mod dev;
+mod explain;
 pub mod health;
 pub mod import;
 pub mod keys;
 pub mod logging;
+pub mod policy;
+pub mod replay;
 pub mod serve;
 pub mod shell;

@@ -12,10 +12,10 @@ use super::reader::{Reader, read_secret_file};
 use super::report::Source;
 use super::secret_key::SecretKey;
 use super::settings::{
-    AccountsConfig, AdminConfig, Algorithm, Argon2Config, DormancyConfig, Environment, HttpConfig,
-    LogConfig, LogFormat, MailConfig, MfaRequired, OrganizationCreation, PasswordConfig,
-    PolicyConfig, RegistrationConfig, RegistrationMode, SecretsConfig, SessionConfig,
-    ThrottleConfig, TokenConfig,
+    AccountsConfig, AdminConfig, Algorithm, Argon2Config, DecisionLogConfig, DecisionLogMode,
+    DormancyConfig, Environment, HttpConfig, LogConfig, LogFormat, MailConfig, MfaRequired,
+    OrganizationCreation, PasswordConfig, PolicyConfig, RegistrationConfig, RegistrationMode,
+    SecretsConfig, SessionConfig, ThrottleConfig, TokenConfig,
 };
 use super::{normalized_password, parse, smtp};
 
@@ -349,17 +349,22 @@ pub(super) fn policy(env: &mut Reader<'_>) -> PolicyConfig {
         dir: env.optional("POLICY_DIR", parse::folder),
         opa_url,
     };
-    if env.is_set("OPA_URL") {
-        if env.is_set("POLICY_DIR") {
-            env.warn(
-                "POLICY_DIR",
-                "is not used, because OPA_URL says who decides",
-            );
-        }
-    } else if env.is_set("OPA_TOKEN") {
+    if env.is_set("OPA_TOKEN") && !env.is_set("OPA_URL") {
         env.warn("OPA_TOKEN", "is not used without OPA_URL");
     }
     policy
+}
+
+pub(super) fn decision_log(env: &mut Reader<'_>) -> DecisionLogConfig {
+    let modes = parse::choice(&[
+        ("off", DecisionLogMode::Off),
+        ("deny", DecisionLogMode::Deny),
+        ("all", DecisionLogMode::All),
+    ]);
+    DecisionLogConfig {
+        mode: env.get("DECISION_LOG", modes),
+        days: env.get("DECISION_LOG_DAYS", parse::number(1..=3650)),
+    }
 }
 
 pub(super) fn accounts(env: &mut Reader<'_>) -> AccountsConfig {

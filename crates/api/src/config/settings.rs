@@ -46,6 +46,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// What becomes of accounts, and what is kept in them.
     pub accounts: AccountsConfig,
+    /// Which decisions are written down, and for how long.
+    pub decision_log: DecisionLogConfig,
     /// `ACTIVITY_RETENTION_DAYS`: 1 to 36500 days.
     pub activity_retention_days: u32,
     /// What is logged, and how.
@@ -304,6 +306,26 @@ pub struct PolicyConfig {
     pub token: Option<SecretString>,
     /// `POLICY_DIR`: policy files that replace the copy in the program.
     pub dir: Option<PathBuf>,
+}
+
+/// Which decisions are written down, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionLogConfig {
+    /// `DECISION_LOG`
+    pub mode: DecisionLogMode,
+    /// `DECISION_LOG_DAYS`: 1 to 3650 days.
+    pub days: u32,
+}
+
+/// `DECISION_LOG`: which decisions are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionLogMode {
+    /// None.
+    Off,
+    /// Those that refuse.
+    Deny,
+    /// All.
+    All,
 }
 
 /// What is logged, and how.

@@ -95,10 +95,15 @@ async fn database(state: &AppState) -> Check {
 async fn policy(state: &AppState) -> Check {
     let started = Instant::now();
     let status = match timeout(PATIENCE, state.policy.health()).await {
+        Ok(Ok(())) if state.policy_source.is_refused() => Status::Degraded,
         Ok(Ok(())) => Status::Ok,
         _ => Status::Down,
     };
-    check(started, status, Some(state.policy.engine()))
+    let note = match status {
+        Status::Degraded => "a new policy was refused; the one before it decides",
+        _ => state.policy.engine(),
+    };
+    check(started, status, Some(note))
 }
 
 async fn migrations(state: &AppState) -> Check {

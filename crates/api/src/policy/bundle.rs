@@ -1,31 +1,30 @@
 //! The policy's files: those in the program, or those in `POLICY_DIR`.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use aws_lc_rs::digest;
-use rust_embed::RustEmbed;
 use serde_json::{Map, Value};
 
-use super::catalog::{BuiltinRole, Catalog, CatalogFault};
-
-/// More folders than this inside each other are a loop of links.
-const MAX_DEPTH: usize = 16;
-
-#[derive(RustEmbed)]
-#[folder = "../../opa"]
-struct Delivered;
+use super::{
+    catalog::{BuiltinRole, Catalog, CatalogFault},
+    files::{self, Files, data_place, is_test},
+    lint::{Fault, Faults},
+};
 
 /// A policy and its data, read but not yet compiled.
 #[derive(Clone, Debug)]
 pub struct Bundle {
+    files: Files,
     modules: BTreeMap<String, String>,
+    tests: BTreeMap<String, String>,
     data: Value,
     catalog: Catalog,
     digest: String,
+    fingerprint: String,
 }
 
 /// Why a policy's files cannot be used.
@@ -56,7 +55,13 @@ pub enum BundleFault {
     /// The roles and permissions contradict themselves.
     #[error("data/gatepost/catalog/data.json: {0}")]
     Catalog(#[from] CatalogFault),
-    /// The policy does not compile, or does not give known answers.
+    /// A path that no file of a policy has.
+    #[error("{0}: a policy has `policies/**/*.rego` and `data/**/data.json` only")]
+    Stray(String),
+    /// The policy does not compile.
+    #[error("{0}")]
+    Faults(Faults),
+    /// The policy does not give known answers, or fails its own tests.
     #[error("the policy is refused: {0}")]
     Refused(String),
 }
@@ -64,35 +69,57 @@ pub enum BundleFault {
 impl Bundle {
     /// The policy in the folder `dir`, which looks like `opa/`, or else the one in the program.
     ///
-    /// Tests (`*_test.rego`) are left out; all other files than `*.rego` below `policies`
-    /// and `data.json` below `data` are ignored.
+    /// A folder without `policies/gatepost` or `data/gatepost/catalog` gets these from the
+    /// program, so that an operator's own rules are all that it needs to hold. All other files
+    /// than `*.rego` below `policies` and `data.json` below `data` are ignored.
     ///
     /// # Errors
     ///
-    /// Every fault but [`BundleFault::Refused`], which only an engine finds.
+    /// Every fault but [`BundleFault::Refused`] and [`BundleFault::Faults`], which only an engine
+    /// finds.
     pub fn load(dir: Option<&Path>) -> Result<Self, BundleFault> {
-        let files = match dir {
-            Some(dir) => from_folder(dir)?,
-            None => delivered()?,
-        };
-        Self::read(files)
+        Self::read(files::load(dir)?)
     }
 
-    fn read(files: BTreeMap<String, String>) -> Result<Self, BundleFault> {
-        let digest = digest(&files);
-        let mut modules = BTreeMap::new();
+    /// The same policy with these files besides, or in the place of those of the same path.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; [`BundleFault::Stray`] for a path that no policy has.
+    pub fn with(
+        &self,
+        more: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, BundleFault> {
+        let mut all = self.files.clone();
+        for (path, text) in more {
+            if !files::is_wanted(&path)
+                || path.split('/').any(|part| part.is_empty() || part == "..")
+            {
+                return Err(BundleFault::Stray(path));
+            }
+            all.insert(path, text);
+        }
+        Self::read(all)
+    }
+
+    fn read(files: Files) -> Result<Self, BundleFault> {
+        let fingerprint = digest(files.iter());
+        let digest = digest(files.iter().filter(|(path, _)| !is_test(path)));
+        let (mut modules, mut tests) = (BTreeMap::new(), BTreeMap::new());
         let mut data = Value::Object(Map::new());
-        for (path, content) in files {
-            if let Some(place) = data_place(&path) {
+        for (path, content) in &files {
+            if let Some(place) = data_place(path) {
                 let fault = |reason: String| BundleFault::Data {
                     path: path.clone(),
                     reason,
                 };
                 let value =
-                    serde_json::from_str(&content).map_err(|error| fault(error.to_string()))?;
+                    serde_json::from_str(content).map_err(|error| fault(error.to_string()))?;
                 merge(&mut data, nest(place, value)).map_err(|reason| fault(reason.to_owned()))?;
+            } else if is_test(path) {
+                tests.insert(path.clone(), content.clone());
             } else {
-                modules.insert(path, content);
+                modules.insert(path.clone(), content.clone());
             }
         }
         if modules.is_empty() {
@@ -103,10 +130,13 @@ impl Bundle {
             serde_json::from_value(listed.clone()).map_err(BundleFault::Shape)?;
         catalog.check()?;
         Ok(Self {
+            files,
             modules,
+            tests,
             data,
             catalog,
             digest,
+            fingerprint,
         })
     }
 
@@ -128,7 +158,7 @@ impl Bundle {
     /// Whether our own files are as they were delivered, and no other one can allow anything:
     /// none speaks of `allow`, nor of our own packages.
     pub(super) fn grants_alone(&self) -> bool {
-        let Ok(ours) = delivered() else {
+        let Ok(ours) = files::delivered() else {
             return false;
         };
         let code = |text: &str, word: &str| {
@@ -143,108 +173,73 @@ impl Bundle {
             })
     }
 
-    /// Path and text of each Rego file.
-    pub(super) fn modules(&self) -> &BTreeMap<String, String> {
+    /// SHA-256 over the tests, too: changes whenever any file does.
+    pub(super) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Path and text of each Rego file that decides.
+    pub fn modules(&self) -> &BTreeMap<String, String> {
         &self.modules
     }
 
+    /// Path and text of each Rego file with tests.
+    pub fn tests(&self) -> &BTreeMap<String, String> {
+        &self.tests
+    }
+
     /// The data document.
-    pub(super) fn data(&self) -> &Value {
+    pub fn data(&self) -> &Value {
         &self.data
     }
-}
 
-/// Whether a file decides anything.
-fn is_wanted(path: &str) -> bool {
-    let rule = path
-        .strip_prefix("policies/")
-        .and_then(|name| name.strip_suffix(".rego"));
-    rule.is_some_and(|name| !name.ends_with("_test")) || data_place(path).is_some()
-}
+    /// The paths of all files, tests among them.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
 
-/// Where a data file's content stands in the data document: the folders it lies in.
-fn data_place(path: &str) -> Option<&str> {
-    path.strip_prefix("data/")?
-        .strip_suffix("data.json")?
-        .strip_suffix('/')
-        .or_else(|| (path == "data/data.json").then_some(""))
-}
+    /// The paths of an operator's own rules, without their tests.
+    pub fn custom(&self) -> impl Iterator<Item = &str> {
+        let own = |path: &&String| !path.starts_with("policies/gatepost/");
+        self.modules.keys().filter(own).map(String::as_str)
+    }
 
-fn delivered() -> Result<BTreeMap<String, String>, BundleFault> {
-    let mut files = BTreeMap::new();
-    for path in Delivered::iter().filter(|path| is_wanted(path)) {
-        let Some(file) = Delivered::get(&path) else {
-            continue;
-        };
-        files.insert(
-            path.to_string(),
-            utf8(Path::new(&*path), file.data.into_owned())?,
+    /// The first words of the paths below `data` that this policy defines: what an OPA server
+    /// that loads it may not get from anywhere else.
+    pub fn roots(&self) -> BTreeSet<String> {
+        let packages = self.modules.values().filter_map(|text| package(text));
+        let first = |package: &str| package.split('.').next().unwrap_or_default().to_owned();
+        let mut roots: BTreeSet<String> = packages.map(first).collect();
+        roots.extend(
+            self.data
+                .as_object()
+                .into_iter()
+                .flat_map(Map::keys)
+                .cloned(),
         );
+        roots
     }
-    Ok(files)
 }
 
-fn from_folder(root: &Path) -> Result<BTreeMap<String, String>, BundleFault> {
-    let mut files = BTreeMap::new();
-    for part in ["policies", "data"] {
-        collect(root, &root.join(part), MAX_DEPTH, &mut files)?;
-    }
-    Ok(files)
-}
-
-fn collect(
-    root: &Path,
-    folder: &Path,
-    depth: usize,
-    files: &mut BTreeMap<String, String>,
-) -> Result<(), BundleFault> {
-    let unreadable = |path: &Path, source| BundleFault::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    if depth == 0 {
-        return Err(unreadable(
-            folder,
-            io::Error::other("too many folders inside each other"),
-        ));
-    }
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
-        let path = entry.map_err(|error| unreadable(folder, error))?.path();
-        // Follows links: a mounted ConfigMap is full of them, each file twice.
-        let kind = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-        let is_hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if is_hidden {
-            continue;
-        }
-        if kind.is_dir() {
-            collect(root, &path, depth - 1, files)?;
-            continue;
-        }
-        let below = path.strip_prefix(root).unwrap_or(&path);
-        let name = below
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy());
-        let name = name.collect::<Vec<_>>().join("/");
-        if is_wanted(&name) {
-            let content = fs::read(&path).map_err(|error| unreadable(&path, error))?;
-            files.insert(name, utf8(&path, content)?);
-        }
-    }
-    Ok(())
-}
-
-fn utf8(path: &Path, content: Vec<u8>) -> Result<String, BundleFault> {
-    String::from_utf8(content).map_err(|_| BundleFault::Unreadable {
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"),
+/// The package of a Rego file that compiles.
+pub(super) fn package(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| {
+        let name = line.trim().strip_prefix("package ")?;
+        name.split(|c: char| c.is_whitespace() || c == '#')
+            .find(|word| !word.is_empty())
     })
 }
 
-fn digest(files: &BTreeMap<String, String>) -> String {
+/// One fault as all that there are.
+impl From<Fault> for BundleFault {
+    fn from(fault: Fault) -> Self {
+        Self::Faults(Faults(vec![fault]))
+    }
+}
+
+fn digest<'a>(files: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
-    for text in files.iter().flat_map(|(path, content)| [path, content]) {
+    for text in files.flat_map(|(path, content)| [path, content]) {
         // The length keeps what is in one file from counting as the next one's name.
         hash.update(&(text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
@@ -292,7 +287,7 @@ mod tests {
     use super::*;
 
     fn files(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let mut files = delivered().unwrap();
+        let mut files = files::load(None).unwrap();
         for (path, content) in changes {
             files.insert((*path).to_owned(), (*content).to_owned());
         }
@@ -329,13 +324,16 @@ mod tests {
 
     #[test]
     fn any_change_of_a_file_changes_the_digest() {
-        let before = digest(&files(&[]));
-        assert_ne!(
-            before,
-            digest(&files(&[("policies/custom/a.rego", "package a")]))
-        );
-        let swapped = |one: &str, two: &str| BTreeMap::from([(one.to_owned(), two.to_owned())]);
-        assert_ne!(digest(&swapped("ab", "c")), digest(&swapped("a", "bc")));
+        let before = Bundle::read(files(&[])).unwrap();
+        let more = Bundle::read(files(&[("policies/custom/a.rego", "package a")])).unwrap();
+        assert_ne!(before.digest(), more.digest());
+        let tested = files(&[("policies/custom/a_test.rego", "package a_test")]);
+        let tested = Bundle::read(tested).unwrap();
+        assert_eq!(before.digest(), tested.digest(), "tests decide nothing");
+        assert_ne!(before.fingerprint(), tested.fingerprint());
+        let swapped =
+            |one: &str, two: &str| digest([(&one.to_owned(), &two.to_owned())].into_iter());
+        assert_ne!(swapped("ab", "c"), swapped("a", "bc"));
     }
 
     #[test]
@@ -408,9 +406,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let load = || Bundle::load(Some(folder.path()));
         assert!(matches!(load(), Err(BundleFault::Unreadable { .. })));
-        for part in ["policies", "data"] {
-            fs::create_dir(folder.path().join(part)).unwrap();
-        }
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
         assert!(matches!(load(), Err(BundleFault::Empty)));
+    }
+
+    #[test]
+    fn a_folder_of_custom_rules_gets_the_rest_from_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let custom = folder.path().join("policies/custom");
+        std::fs::create_dir_all(&custom).unwrap();
+        std::fs::write(custom.join("a.rego"), "package gatepost.custom\n").unwrap();
+        let bundle = Bundle::load(Some(folder.path())).unwrap();
+        let custom: Vec<_> = bundle.custom().collect();
+        assert_eq!(custom, ["policies/custom/a.rego"]);
+        assert_eq!(bundle.modules().len(), 2);
+        assert_eq!(bundle.catalog(), Bundle::load(None).unwrap().catalog());
+        assert_eq!(bundle.roots().into_iter().collect::<Vec<_>>(), ["gatepost"]);
+        let added = ("policies/custom/b.rego".to_owned(), "package b".to_owned());
+        let more = bundle.with([added]).unwrap();
+        assert_eq!(more.custom().count(), 2);
+        for path in [
+            "policies/../x.rego",
+            "x.rego",
+            "policies/a.txt",
+            "data//data.json",
+        ] {
+            let stray = bundle.with([(path.to_owned(), String::new())]);
+            assert!(matches!(stray, Err(BundleFault::Stray(_))), "{path}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! The engine inside this process.
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     num::NonZeroU32,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,12 +18,16 @@ use super::{
     Decision, Input, Policy, PolicyUnavailable, Reason,
     bundle::{Bundle, BundleFault},
     check_known_answers, input, known_questions,
+    lint::{self, Faults},
+    rego_tests,
 };
 
 /// The rule that answers any question.
 const DECISION: &str = "data.gatepost.authz.decision";
 /// The rule that answers a question which is known to be well-formed, in half the time.
 const VERDICT: &str = "data.gatepost.authz.verdict";
+/// The set of what else there is to ask.
+const ACTIONS: &str = "data.gatepost.custom.actions";
 /// How long one question may take: a bound on what an operator's rule can cost a worker. Far
 /// more than the delivered policy needs, because time in which the thread waits for a core counts.
 const LIMIT: Duration = Duration::from_millis(500);
@@ -47,7 +52,7 @@ pub struct Embedded {
 
 struct Loaded {
     generation: u64,
-    digest: String,
+    digest: Arc<str>,
     grants_alone: bool,
     // Only locked to be copied, once for each thread.
     engine: Mutex<Engine>,
@@ -65,7 +70,8 @@ impl Embedded {
         })
     }
 
-    /// Decides by another policy from now on.
+    /// Decides by another policy from now on. Questions that are being answered, and batches of
+    /// them, are answered to their end by the policy that they began with.
     ///
     /// # Errors
     ///
@@ -74,43 +80,52 @@ impl Embedded {
         self.current.store(Loaded::new(bundle)?.into());
         Ok(())
     }
+}
 
-    fn answer(&self, input: &Input) -> Result<Decision, PolicyUnavailable> {
-        let rule = if input.is_well_formed() {
-            VERDICT
-        } else {
-            DECISION
-        };
-        self.evaluate(rule, input.to_value()?)
+/// Finds out whether a policy can be used: it compiles without a fault, knows the answers to
+/// known questions, and passes its own tests.
+///
+/// # Errors
+///
+/// [`BundleFault::Faults`] or [`BundleFault::Refused`], with file and line where there is one.
+pub fn try_policy(bundle: &Bundle) -> Result<(), BundleFault> {
+    let faults = lint::check(bundle);
+    if !faults.is_empty() {
+        return Err(BundleFault::Faults(Faults(faults)));
     }
-
-    fn evaluate(&self, rule: &str, input: Value) -> Result<Decision, PolicyUnavailable> {
-        let loaded = self.current.load();
-        // Taken out, so that an engine that failed or panicked is not used again.
-        let mut engine = match ENGINE.take() {
-            Some((generation, engine)) if generation == loaded.generation => engine,
-            _ => loaded.copy(),
-        };
-        let decision = evaluate(&mut engine, rule, input)?;
-        ENGINE.set(Some((loaded.generation, engine)));
-        Ok(decision)
+    Loaded::new(bundle)?;
+    let failed: Vec<_> = rego_tests::run(bundle)?
+        .into_iter()
+        // Our own are about our rules alone: an operator's may rightly change their answers.
+        .filter(|test| test.is_fault() && !test.path.starts_with("policies/gatepost/"))
+        .map(|test| lint::Fault {
+            path: test.path,
+            line: test.line,
+            message: format!("the test {} fails", test.name),
+        })
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(BundleFault::Faults(Faults(failed)))
     }
 }
 
 #[async_trait]
 impl Policy for Embedded {
     async fn decide(&self, input: &Input) -> Result<Decision, PolicyUnavailable> {
-        self.answer(input)
+        self.current.load().answer(input)
     }
 
     async fn decide_many(&self, inputs: &[Input]) -> Result<Vec<Decision>, PolicyUnavailable> {
         let mut decisions = Vec::with_capacity(inputs.len());
+        let loaded = self.current.load_full();
         for turn in inputs.chunks(TURN) {
             if !decisions.is_empty() {
                 tokio::task::yield_now().await;
             }
             for input in turn {
-                decisions.push(self.answer(input)?);
+                decisions.push(loaded.answer(input)?);
             }
         }
         Ok(decisions)
@@ -120,7 +135,7 @@ impl Policy for Embedded {
         &self,
         input: &serde_json::Value,
     ) -> Result<Decision, PolicyUnavailable> {
-        self.evaluate(DECISION, input::json(input)?)
+        self.current.load().evaluate(DECISION, input::json(input)?)
     }
 
     fn engine(&self) -> &'static str {
@@ -128,7 +143,7 @@ impl Policy for Embedded {
     }
 
     fn digest(&self) -> Option<String> {
-        Some(self.current.load().digest.clone())
+        Some(self.current.load().digest.to_string())
     }
 
     fn grants_alone(&self) -> bool {
@@ -143,12 +158,11 @@ impl Policy for Embedded {
 
 impl Loaded {
     fn new(bundle: &Bundle) -> Result<Self, BundleFault> {
-        let mut engine =
-            compile(bundle).map_err(|error| BundleFault::Refused(error.to_string()))?;
+        let mut engine = compile(bundle, &BTreeMap::new())?;
         try_out(&mut engine).map_err(|error| BundleFault::Refused(error.to_string()))?;
         Ok(Self {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
-            digest: bundle.digest().to_owned(),
+            digest: bundle.digest().into(),
             grants_alone: bundle.grants_alone(),
             engine: Mutex::new(engine),
         })
@@ -160,9 +174,38 @@ impl Loaded {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    fn answer(&self, input: &Input) -> Result<Decision, PolicyUnavailable> {
+        let rule = if input.is_well_formed() {
+            VERDICT
+        } else {
+            DECISION
+        };
+        self.evaluate(rule, input.to_value()?)
+    }
+
+    fn evaluate(&self, rule: &str, input: Value) -> Result<Decision, PolicyUnavailable> {
+        // Taken out, so that an engine that failed or panicked is not used again.
+        let mut engine = match ENGINE.take() {
+            Some((generation, engine)) if generation == self.generation => engine,
+            _ => self.copy(),
+        };
+        let mut decision = evaluate(&mut engine, rule, input)?;
+        ENGINE.set(Some((self.generation, engine)));
+        decision.policy = Some(Arc::clone(&self.digest));
+        Ok(decision)
+    }
 }
 
-fn compile(bundle: &Bundle) -> Result<Engine, PolicyUnavailable> {
+/// An engine with the policy and `more` files.
+///
+/// # Errors
+///
+/// [`BundleFault::Faults`] with the first fault that the engine finds.
+pub(super) fn compile(
+    bundle: &Bundle,
+    more: &BTreeMap<String, String>,
+) -> Result<Engine, BundleFault> {
     let mut engine = Engine::new();
     // Swallowed errors would make a failing `deny` silent.
     engine.set_strict_builtin_errors(true);
@@ -170,14 +213,13 @@ fn compile(bundle: &Bundle) -> Result<Engine, PolicyUnavailable> {
         limit: LIMIT,
         check_interval: CHECK_INTERVAL,
     });
-    for (path, module) in bundle.modules() {
+    for (path, module) in bundle.modules().iter().chain(more) {
         engine
             .add_policy(path.clone(), module.clone())
-            .map_err(PolicyUnavailable::evaluation)?;
+            .map_err(|error| lint::fault(&error))?;
     }
-    engine
-        .add_data(input::json(bundle.data())?)
-        .map_err(PolicyUnavailable::evaluation)?;
+    let data = input::json(bundle.data()).map_err(|error| lint::fault(&error))?;
+    engine.add_data(data).map_err(|error| lint::fault(&error))?;
     Ok(engine)
 }
 
@@ -196,6 +238,21 @@ fn try_out(engine: &mut Engine) -> Result<(), PolicyUnavailable> {
     check_known_answers(&answers)
 }
 
+/// What operators' rules say there is to ask: types of resources, and names of actions on them.
+/// None if there is no such rule, or if it is not a set of `{"type": …, "name": …}`.
+pub(super) fn custom_actions(bundle: &Bundle) -> Vec<(String, String)> {
+    let Ok(mut engine) = compile(bundle, &BTreeMap::new()) else {
+        return Vec::new();
+    };
+    engine.set_input(Value::new_object());
+    let Ok(Value::Set(listed)) = engine.eval_rule(ACTIONS.to_owned()) else {
+        return Vec::new();
+    };
+    let text = |value: &Value| Some(value.as_string().ok()?.to_string());
+    let pair = |action: &Value| Some((text(&action["type"])?, text(&action["name"])?));
+    listed.iter().filter_map(pair).collect()
+}
+
 fn evaluate(engine: &mut Engine, rule: &str, input: Value) -> Result<Decision, PolicyUnavailable> {
     engine.set_input(input);
     let answer = engine.eval_rule(rule.to_owned()).map_err(|error| {
@@ -203,7 +260,7 @@ fn evaluate(engine: &mut Engine, rule: &str, input: Value) -> Result<Decision, P
             Some(LimitError::TimeLimitExceeded { limit, .. }) => {
                 PolicyUnavailable::TimedOut(*limit)
             }
-            _ => PolicyUnavailable::evaluation(error),
+            _ => PolicyUnavailable::evaluation(lint::fault(&error)),
         }
     })?;
     match answer {
@@ -230,6 +287,7 @@ fn read(answer: &Value) -> anyhow::Result<Decision> {
         obligations: list(&answer["obligations"], |value| {
             Ok(serde_json::to_value(value)?)
         })?,
+        policy: None,
     })
 }
 
@@ -301,6 +359,17 @@ mod tests {
         assert!(decision.has_reason("denied_by_rule") && decision.has_reason("custom:c"));
     }
 
+    #[test]
+    fn the_actions_of_custom_rules_are_known() {
+        let of = |rules: &str| {
+            custom_actions(&with_custom(&format!("package gatepost.custom\n{rules}")))
+        };
+        let rules = r#"actions contains {"type": "todo", "name": "read"}
+actions contains {"type": 7, "name": "x"}"#;
+        assert_eq!(of(rules), [("todo".to_owned(), "read".to_owned())]);
+        assert!(of("").is_empty() && of("actions := 7").is_empty());
+    }
+
     #[tokio::test]
     async fn a_deny_that_fails_is_no_yes() {
         let policy = custom(
@@ -340,8 +409,12 @@ mod tests {
 
     #[test]
     fn a_policy_that_is_wrong_is_refused() {
-        let refused =
-            |bundle: &Bundle| matches!(Embedded::new(bundle), Err(BundleFault::Refused(_)));
+        let refused = |bundle: &Bundle| {
+            matches!(
+                Embedded::new(bundle),
+                Err(BundleFault::Refused(_) | BundleFault::Faults(_))
+            )
+        };
         assert!(refused(&with_custom(
             "package gatepost.custom\n\nallow := "
         )));

@@ -7,10 +7,15 @@ mod breaker;
 mod bundle;
 mod catalog;
 mod embedded;
+mod files;
 mod input;
+mod lint;
+pub mod opa_bundle;
+mod rego_tests;
 mod remote;
+pub mod source;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -20,8 +25,10 @@ pub use self::{
     catalog::{
         BuiltinRole, Catalog, CatalogFault, TYPES, common, covers, is_permission, sufficient,
     },
-    embedded::Embedded,
+    embedded::{Embedded, try_policy},
     input::{Action, Context, Grant, Input, Place, Resource, Subject},
+    lint::{Fault, Faults, check},
+    rego_tests::{Outcome, TestResult, run as run_tests},
     remote::{Remote, RemoteFault, RemoteOptions},
 };
 
@@ -74,8 +81,8 @@ pub trait Policy: Send + Sync {
     async fn health(&self) -> Result<(), PolicyUnavailable>;
 }
 
-/// The answer to an [`Input`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The answer to an [`Input`]. Two are equal if they say the same, whichever policy said it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decision {
     /// Whether the action is allowed.
     pub allow: bool,
@@ -86,9 +93,42 @@ pub struct Decision {
     /// What must be done besides. Whoever enforces the decision and does not know one of
     /// these must refuse.
     pub obligations: Vec<serde_json::Value>,
+    /// SHA-256 of the policy that decided, in hexadecimal, where it is known.
+    #[serde(skip)]
+    pub policy: Option<Arc<str>>,
+}
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        (
+            self.allow,
+            &self.reasons,
+            &self.matched_grants,
+            &self.obligations,
+        ) == (
+            other.allow,
+            &other.reasons,
+            &other.matched_grants,
+            &other.obligations,
+        )
+    }
 }
 
 impl Decision {
+    /// What stands in the place of a decision that there is none of: a refusal.
+    pub fn none(failure: &PolicyUnavailable) -> Self {
+        Self {
+            allow: false,
+            reasons: vec![Reason {
+                code: failure.code().to_owned(),
+                message: "No decision could be had, and no decision means no.".to_owned(),
+            }],
+            matched_grants: Vec::new(),
+            obligations: Vec::new(),
+            policy: None,
+        }
+    }
+
     /// Whether one of the reasons has this code.
     pub fn has_reason(&self, code: &str) -> bool {
         self.reasons.iter().any(|reason| reason.code == code)
@@ -100,7 +140,8 @@ impl Decision {
 pub struct Reason {
     /// Stable: `granted`, `self`, `everyone`, `no_grant`, `expired_grant`,
     /// `subject_inactive`, `malformed_input`, `denied_by_rule`, and `custom` or
-    /// `custom:<code>` for an operator's own rules.
+    /// `custom:<code>` for an operator's own rules; where there was no decision, what
+    /// [`PolicyUnavailable::code`] says.
     pub code: String,
     /// The same for people.
     pub message: String,

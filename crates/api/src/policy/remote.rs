@@ -1,6 +1,11 @@
 //! The engine in an OPA server, asked over HTTP.
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use reqwest::{
     Client, Response, StatusCode,
@@ -55,6 +60,8 @@ pub struct Remote {
     authorization: Option<HeaderValue>,
     timeout: Duration,
     breaker: Breaker,
+    /// The revision of the bundle that the last answer came from, if it said one.
+    revision: ArcSwapOption<String>,
 }
 
 impl Remote {
@@ -86,6 +93,7 @@ impl Remote {
             authorization: token.as_ref().map(bearer).transpose()?,
             timeout,
             breaker: Breaker::new(),
+            revision: ArcSwapOption::empty(),
         })
     }
 
@@ -93,7 +101,7 @@ impl Remote {
         &self,
         url: &Url,
         input: impl Serialize,
-    ) -> Result<T, PolicyUnavailable> {
+    ) -> Result<(T, Option<Arc<str>>), PolicyUnavailable> {
         #[derive(Serialize)]
         struct Question<I> {
             input: I,
@@ -114,7 +122,12 @@ impl Remote {
             Err(failure) if is_outage(failure) => pass.failed(Instant::now()),
             _ => pass.succeeded(),
         }
-        parse(&answer?)
+        let (answer, revision) = parse(&answer?)?;
+        if self.revision.load().as_deref().map(String::as_str) != revision.as_deref() {
+            let revision = revision.as_deref().map(|text| Arc::new(text.to_owned()));
+            self.revision.store(revision);
+        }
+        Ok((answer, revision))
     }
 
     async fn exchange(&self, url: &Url, question: Vec<u8>) -> Result<Vec<u8>, PolicyUnavailable> {
@@ -157,7 +170,7 @@ impl Remote {
 #[async_trait]
 impl Policy for Remote {
     async fn decide(&self, input: &Input) -> Result<Decision, PolicyUnavailable> {
-        self.ask(&self.decision, input).await
+        self.ask(&self.decision, input).await.map(told)
     }
 
     async fn decide_many(&self, inputs: &[Input]) -> Result<Vec<Decision>, PolicyUnavailable> {
@@ -169,13 +182,16 @@ impl Policy for Remote {
             return Ok(Vec::new());
         }
         let batch = Batch { checks: inputs };
-        let decisions: Vec<Decision> = self.ask(&self.decisions, batch).await?;
+        let (mut decisions, revision) = self.ask::<Vec<Decision>>(&self.decisions, batch).await?;
         if decisions.len() != inputs.len() {
             return Err(PolicyUnavailable::InvalidAnswer(format!(
                 "{} answers to {} questions",
                 decisions.len(),
                 inputs.len()
             )));
+        }
+        for decision in &mut decisions {
+            decision.policy.clone_from(&revision);
         }
         Ok(decisions)
     }
@@ -184,7 +200,7 @@ impl Policy for Remote {
         &self,
         input: &serde_json::Value,
     ) -> Result<Decision, PolicyUnavailable> {
-        self.ask(&self.decision, input).await
+        self.ask(&self.decision, input).await.map(told)
     }
 
     fn engine(&self) -> &'static str {
@@ -192,13 +208,17 @@ impl Policy for Remote {
     }
 
     fn digest(&self) -> Option<String> {
-        None
+        self.revision.load().as_deref().cloned()
     }
 
     async fn health(&self) -> Result<(), PolicyUnavailable> {
         // OPA's own health is fine without any policy: only answers show that it has ours.
         check_known_answers(&self.decide_many(&known_questions()).await?)
     }
+}
+
+fn told((decision, policy): (Decision, Option<Arc<str>>)) -> Decision {
+    Decision { policy, ..decision }
 }
 
 fn bearer(token: &SecretString) -> Result<HeaderValue, RemoteFault> {
@@ -219,7 +239,8 @@ fn endpoint(base: &Url, rule: &str) -> Result<Url, RemoteFault> {
         .pop_if_empty()
         .extend(["v1", "data", "gatepost", "authz", rule]);
     // As in the embedded engine: swallowed errors would make a failing `deny` silent.
-    url.set_query(Some("strict-builtin-errors=true"));
+    // The provenance names the bundle's revision, which is our digest if we made the bundle.
+    url.set_query(Some("strict-builtin-errors=true&provenance=true"));
     Ok(url)
 }
 
@@ -262,18 +283,42 @@ async fn read(mut response: Response) -> Result<Vec<u8>, PolicyUnavailable> {
     Ok(body)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, PolicyUnavailable> {
+/// The answer, and the revision of the bundle that it came from.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<(T, Option<Arc<str>>), PolicyUnavailable> {
     // Absent if the policy does not define it: OPA answers 200 all the same.
     #[derive(Deserialize)]
     struct Answer<T> {
         result: Option<T>,
+        provenance: Option<Provenance>,
+    }
+    #[derive(Deserialize)]
+    struct Provenance {
+        #[serde(default)]
+        bundles: BTreeMap<String, Loaded>,
+    }
+    #[derive(Deserialize)]
+    struct Loaded {
+        #[serde(default)]
+        revision: String,
     }
     let answer: Answer<T> = serde_json::from_slice(body).map_err(|error| {
         // Where it went wrong, and not what it says.
         let (category, line, column) = (error.classify(), error.line(), error.column());
         PolicyUnavailable::InvalidAnswer(format!("{category:?} error at {line}:{column}"))
     })?;
-    answer.result.ok_or(PolicyUnavailable::Undefined)
+    let mut bundles = answer
+        .provenance
+        .map_or_else(BTreeMap::new, |told| told.bundles);
+    // The rest may be another bundle's, which holds what has nothing to do with us.
+    let ours = match bundles.remove("gatepost") {
+        None if bundles.len() == 1 => bundles.into_values().next(),
+        ours => ours,
+    };
+    let revision = ours
+        .map(|bundle| bundle.revision)
+        .filter(|text| !text.is_empty());
+    let result = answer.result.ok_or(PolicyUnavailable::Undefined)?;
+    Ok((result, revision.map(Into::into)))
 }
 
 #[cfg(test)]
@@ -299,7 +344,7 @@ mod tests {
             let endpoint = endpoint(&url(base), "decision").unwrap();
             assert_eq!(
                 endpoint.as_str(),
-                format!("{expected}?strict-builtin-errors=true")
+                format!("{expected}?strict-builtin-errors=true&provenance=true")
             );
         }
         assert!(matches!(
@@ -312,7 +357,13 @@ mod tests {
     fn only_a_whole_decision_is_one() {
         let whole =
             r#"{"result":{"allow":true,"reasons":[],"matched_grants":[],"obligations":[]}}"#;
-        assert!(parse::<Decision>(whole.as_bytes()).unwrap().allow);
+        assert!(parse::<Decision>(whole.as_bytes()).unwrap().0.allow);
+        let told = whole.replace(
+            "}}",
+            r#"},"provenance":{"version":"1","bundles":{"gatepost":{"revision":"r"},"x":{}}}}"#,
+        );
+        let (_, revision) = parse::<Decision>(told.as_bytes()).unwrap();
+        assert_eq!(revision.as_deref(), Some("r"));
         assert!(matches!(
             parse::<Decision>(b"{}"),
             Err(PolicyUnavailable::Undefined)

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use super::start::Started;
 use crate::{
-    access::listener, admin::recovery, api_keys::usage, audit::sealer, dormancy, login::throttle,
-    mfa, registration::pending, state::AppState, users::hashes,
+    access::listener, admin::recovery, api_keys::usage, audit::sealer, decisions, dormancy,
+    login::throttle, mfa, policy_admin, registration::pending, state::AppState, users::hashes,
 };
 
 const WRITE_SEEN_EVERY: Duration = Duration::from_mins(1);
@@ -24,6 +24,7 @@ pub struct Background {
     tasks: Vec<JoinHandle<()>>,
     outbox: JoinHandle<()>,
     sealer: JoinHandle<()>,
+    decisions: JoinHandle<()>,
     listener: PgPool,
     stop: tokio::sync::watch::Sender<bool>,
 }
@@ -35,10 +36,12 @@ pub fn spawn(started: Started) -> Background {
         outbox,
         listener,
         key_uses,
+        decisions,
         ..
     } = started;
     let (stop, mut stopped) = tokio::sync::watch::channel(false);
     let sealing = sealer::run(Data::clone(&state), stopped.clone());
+    let writing = decisions::queue::write_down(Data::clone(&state), decisions, stopped.clone());
     let sending = outbox.run(async move {
         // An error means that the sender is gone, which is a reason to stop, too.
         stopped.wait_for(|stopped| *stopped).await.ok();
@@ -50,10 +53,12 @@ pub fn spawn(started: Started) -> Background {
             tokio::spawn(tidy(Data::clone(&state))),
             tokio::spawn(write_seen(Data::clone(&state))),
             tokio::spawn(hashes::watch(Data::clone(&state))),
+            tokio::spawn(policy_admin::watch::watch(Data::clone(&state))),
             tokio::spawn(dormancy::service::watch(state)),
         ],
         outbox: tokio::spawn(sending),
         sealer: tokio::spawn(sealing),
+        decisions: tokio::spawn(writing),
         listener,
         stop,
     }
@@ -76,6 +81,9 @@ impl Background {
         self.listener.close().await;
         if let Err(error) = self.outbox.await {
             tracing::error!(%error, "the outbox worker failed");
+        }
+        if let Err(error) = self.decisions.await {
+            tracing::error!(%error, "the writer of the decision log failed");
         }
         if let Err(error) = self.sealer.await {
             tracing::error!(%error, "the sealer of the audit log failed");
@@ -122,6 +130,7 @@ pub async fn tidy_once(state: &AppState) -> Result<(), DbErr> {
             [retain.into(), now.into()],
         ))
         .await?;
+    decisions::repo::maintain(state).await?;
     let outlived = [
         (
             "DELETE FROM sessions WHERE expires_at < $1 OR revoked_at < $1 OR idle_expires_at < $1",

@@ -24,8 +24,12 @@ use crate::{
         seal::Sealer,
     },
     database::{pool, url::DatabaseUrl},
+    decisions::queue::{DecisionLog, Waiting},
     mail::{Mailer, Outbox},
-    policy::{Bundle, Catalog, Embedded, Policy, Remote, RemoteOptions},
+    policy::{
+        Bundle, Catalog, Embedded, Policy, Remote, RemoteOptions, opa_bundle::BundleKey,
+        source::Source, try_policy,
+    },
     registration::break_glass::{self, BreakGlass},
     roles,
     state::AppState,
@@ -51,6 +55,8 @@ pub struct Started {
     pub listener: PgPool,
     /// Uses of API keys that are to be written down.
     pub key_uses: mpsc::Receiver<Use>,
+    /// Decisions that are to be written down.
+    pub decisions: Waiting,
     /// The administrator, if this start made them.
     pub break_glass: Option<BreakGlass>,
 }
@@ -73,7 +79,11 @@ pub async fn start(
     let public_url: Arc<str> = config.public_url.as_str().trim_end_matches('/').into();
     let keys = signing_keys(&config, &db, &sealer, &public_url, &*clock).await?;
     let bundle = Bundle::load(config.policy.dir.as_deref()).context("the policy cannot be used")?;
-    let policy = policy(&config, &bundle)?;
+    if config.policy.dir.is_some() {
+        try_policy(&bundle).context("the policy in POLICY_DIR cannot be used")?;
+    }
+    let (policy, engine) = policy(&config, &bundle)?;
+    let dir = config.policy.dir.clone();
     let parts = Parts {
         db,
         stopping,
@@ -81,18 +91,20 @@ pub async fn start(
         sealer,
         keys,
         policy,
+        source: Source::new(dir, bundle.clone(), engine, clock.now()),
         catalog: bundle.catalog().clone(),
         csrf_key: *Sealer::new(secrets.csrf.expose(), None).derive("csrf"),
     };
     let listener = pool::single(&config.database, url);
-    let (state, outbox, key_uses) = assemble(config, parts, public_url, clock)?;
+    let (state, queues) = assemble(config, parts, public_url, clock)?;
     roles::service::sync_builtin(&state, bundle.builtin_roles()).await?;
     let break_glass = break_glass::ensure(&state).await?;
     Ok(Started {
         state: Data::new(state),
-        outbox,
+        outbox: queues.outbox,
         listener,
-        key_uses,
+        key_uses: queues.key_uses,
+        decisions: queues.decisions,
         break_glass,
     })
 }
@@ -105,8 +117,16 @@ struct Parts {
     sealer: Sealer,
     keys: SigningKeys,
     policy: Arc<dyn Policy>,
+    source: Source,
     catalog: Catalog,
     csrf_key: [u8; 32],
+}
+
+/// What the state puts things into for tasks beside the requests.
+struct Queues {
+    outbox: Outbox,
+    key_uses: mpsc::Receiver<Use>,
+    decisions: Waiting,
 }
 
 fn assemble(
@@ -114,7 +134,7 @@ fn assemble(
     parts: Parts,
     public_url: Arc<str>,
     clock: Arc<dyn Clock>,
-) -> anyhow::Result<(AppState, Outbox, mpsc::Receiver<Use>)> {
+) -> anyhow::Result<(AppState, Queues)> {
     let Parts {
         db,
         stopping,
@@ -122,9 +142,12 @@ fn assemble(
         sealer,
         keys,
         policy,
+        source,
         catalog,
         csrf_key,
     } = parts;
+    let (decisions, waiting_decisions) = DecisionLog::new(config.decision_log.mode);
+    let bundle_key = BundleKey::new(&sealer.derive("opa bundles"))?;
     let (key_uses, waiting_uses) = usage::queue();
     let outbox = Outbox::new(db.clone(), sealer.clone(), mailer, Arc::clone(&clock));
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -140,6 +163,9 @@ fn assemble(
         clock,
         public_url,
         policy,
+        policy_source: source,
+        bundle_key,
+        decisions,
         catalog,
         keys,
         hasher,
@@ -157,7 +183,12 @@ fn assemble(
         stopping,
         config,
     };
-    Ok((state, outbox, waiting_uses))
+    let queues = Queues {
+        outbox,
+        key_uses: waiting_uses,
+        decisions: waiting_decisions,
+    };
+    Ok((state, queues))
 }
 
 /// Builds a state for a command that acts and does not serve. It needs no secret but `SECRET_KEY`,
@@ -187,13 +218,14 @@ pub async fn for_command(
         mailer: Mailer::unconfigured(&config.mail.from, &config.public_url)?,
         keys: SigningKeys::of_nobody(rules)?,
         policy: Arc::new(Embedded::new(&bundle)?),
+        source: Source::new(None, bundle.clone(), None, clock.now()),
         catalog: bundle.catalog().clone(),
         csrf_key: *sealer.derive("csrf of a command"),
         db,
         stopping,
         sealer,
     };
-    let (state, _, _) = assemble(config, parts, public_url, clock)?;
+    let (state, _) = assemble(config, parts, public_url, clock)?;
     Ok(state)
 }
 
@@ -235,17 +267,21 @@ async fn signing_keys(
         .context("the signing keys cannot be used; has SECRET_KEY changed?")
 }
 
-fn policy(config: &Config, bundle: &Bundle) -> anyhow::Result<Arc<dyn Policy>> {
+/// What decides, and the engine in the program if that is it.
+fn policy(config: &Config, bundle: &Bundle) -> anyhow::Result<Engines> {
     let Some(url) = &config.policy.opa_url else {
-        return Ok(Arc::new(Embedded::new(bundle)?));
+        let engine = Arc::new(Embedded::new(bundle)?);
+        return Ok((Arc::clone(&engine) as Arc<dyn Policy>, Some(engine)));
     };
     let options = RemoteOptions {
         url: url.clone(),
         timeout: config.policy.timeout,
         token: config.policy.token.clone(),
     };
-    Ok(Arc::new(Remote::new(options)?))
+    Ok((Arc::new(Remote::new(options)?), None))
 }
+
+type Engines = (Arc<dyn Policy>, Option<Arc<Embedded>>);
 
 fn mailer(config: &Config) -> anyhow::Result<Mailer> {
     let (from, url) = (&config.mail.from, &config.public_url);

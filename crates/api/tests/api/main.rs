@@ -27,6 +27,7 @@ mod outbox;
 mod own_account;
 mod pages;
 mod people;
+mod policies;
 mod policy;
 mod post;
 mod program;

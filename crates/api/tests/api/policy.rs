@@ -5,9 +5,11 @@
 )]
 
 mod agreement;
-mod opa;
+pub mod opa;
 mod outages;
-mod scripted;
+mod questions;
+mod rego;
+pub mod scripted;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -21,7 +23,7 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../opa")
 }
 
-fn remote(address: &str, timeout: Duration) -> Remote {
+pub fn remote(address: &str, timeout: Duration) -> Remote {
     Remote::new(RemoteOptions {
         url: address.parse().unwrap(),
         timeout,

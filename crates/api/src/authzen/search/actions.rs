@@ -33,6 +33,9 @@ pub(super) async fn names(
     for verb in catalog.permissions.get(kind).into_iter().flatten() {
         names.insert(verb.clone());
     }
+    let by_rules = state.policy_source.actions();
+    let by_rules = by_rules.iter().filter(|(of, _)| of == kind);
+    names.extend(by_rules.map(|(_, name)| name.clone()));
     match kind.parse::<ResourceType>() {
         Ok(ours) => {
             let is_own = matches!(ours, ResourceType::User | ResourceType::ServiceAccount);

@@ -508,7 +508,19 @@ const POLICY: &[Variable] = &[
         "POLICY_DIR",
         Derived("the copy in the program"),
         "/etc/gatepost/policy",
-        "A folder of policy files for the engine in the program.",
+        "A folder of policy files, watched: like `opa/`, or with own rules in `policies/custom` only.",
+    ),
+    plain(
+        "DECISION_LOG",
+        Text("deny"),
+        "all",
+        "Which decisions are written down: `off`, `deny` (those that refuse) or `all`.",
+    ),
+    plain(
+        "DECISION_LOG_DAYS",
+        Text("14"),
+        "90",
+        "Days, from 1 to 3650, that decisions are kept.",
     ),
 ];
 

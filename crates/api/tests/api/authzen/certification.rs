@@ -24,6 +24,13 @@ allow contains {"code": "admin", "message": "Administrators write what is archiv
 	input.subject.properties.role == "admin"
 }
 
+actions contains {"type": "record", "name": "archive"}
+
+allow contains {"code": "archive", "message": "Whoever writes it may archive it."} if {
+	input.action.name == "record:archive"
+	input.subject.properties.role == "admin"
+}
+
 allow contains {"code": "soft", "message": "Whoever edits may delete softly."} if {
 	input.action.name == "record:delete"
 	input.action.properties.soft == true

@@ -1,16 +1,18 @@
 //! The embedded engine and an OPA server answer alike.
 use std::fs;
 
-use gatepost::policy::{Bundle, Embedded, Input, Policy, covers};
-use proptest::{
-    prelude::*,
-    sample::select,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use gatepost::policy::{Bundle, Decision, Embedded, Input, Policy, covers};
+use proptest::{prelude::*, strategy::ValueTree as _};
 use regorus::Engine;
 use serde_json::{Value, json};
 
-use super::{PATIENT, decision_table, folder, opa::Opa, outline, remote};
+use super::{
+    PATIENT, decision_table, folder,
+    opa::Opa,
+    outline,
+    questions::{cases, concrete_permission, permission, question},
+    remote,
+};
 
 fn embedded() -> Embedded {
     Embedded::new(&Bundle::load(None).unwrap()).unwrap()
@@ -159,204 +161,94 @@ allow contains {"code": "author", "message": "Yours."} if input.resource.propert
     }
 }
 
-/// Anything at all, small.
-fn junk() -> impl Strategy<Value = Value> {
-    select(vec![
-        json!(null),
-        json!(true),
-        json!(0),
-        json!(-1.5),
-        json!(""),
-        json!("*"),
-        json!("system"),
-        json!("2026-11-21T10:00:00Z"),
-        json!([]),
-        json!(["*"]),
-        json!({}),
-        json!({"type": "system"}),
-        json!({"id": "u1"}),
-    ])
+/// The answers of an OPA server to documents that may be no questions at all: one call for all
+/// of them, and where that fails because one fails, a call for each half.
+async fn ask_all(http: &reqwest::Client, opa: &Opa, inputs: &[Value]) -> Vec<Option<Decision>> {
+    let url = format!(
+        "{}/v1/data/gatepost/authz/decisions?strict-builtin-errors=true",
+        opa.address
+    );
+    let question = json!({"input": {"checks": inputs}}).to_string();
+    let answer = http.post(url).body(question).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap();
+    if status == 200 {
+        let decisions: Vec<Decision> = serde_json::from_value(body["result"].clone()).unwrap();
+        assert_eq!(decisions.len(), inputs.len());
+        return decisions.into_iter().map(Some).collect();
+    }
+    assert_eq!(status, 500, "{body}");
+    if inputs.len() == 1 {
+        return vec![None];
+    }
+    let (first, second) = inputs.split_at(inputs.len() / 2);
+    let mut answers = Box::pin(ask_all(http, opa, first)).await;
+    answers.extend(Box::pin(ask_all(http, opa, second)).await);
+    answers
 }
 
-/// Mostly `good`, sometimes junk, sometimes absent.
-fn mostly(good: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Option<Value>> {
-    prop_oneof![
-        80 => good.prop_map(Some),
-        1 => junk().prop_map(Some),
-        1 => Just(None),
-    ]
-}
+#[tokio::test]
+async fn both_engines_agree_on_thousands_of_random_questions() {
+    const QUESTIONS: usize = 6000;
+    let examples = folder().join("../examples/custom-policies");
+    // Fails for some questions, which must then be refused by both.
+    let failing = r#"package gatepost.custom
 
-fn object(members: Vec<(&'static str, Option<Value>)>) -> Value {
-    members
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+deny contains {"code": "young", "message": "Too young."} if {
+	input.resource.properties.min_age
+	to_number(input.subject.properties.age) < input.resource.properties.min_age
 }
-
-fn any_of(choices: &[&str]) -> impl Strategy<Value = Value> + use<> {
-    select(
-        choices
-            .iter()
-            .map(|choice| json!(choice))
-            .collect::<Vec<_>>(),
-    )
-}
-
-fn place() -> impl Strategy<Value = Value> {
-    let kinds = any_of(&["organization", "project"]);
-    prop_oneof![
-        1 => Just(json!({"type": "system"})),
-        3 => (mostly(kinds), mostly(any_of(&["a", "b"])))
-            .prop_map(|(kind, id)| object(vec![("type", kind), ("id", id)])),
-    ]
-}
-
-fn instant() -> impl Strategy<Value = Value> {
-    let good = any_of(&[
-        "2026-11-21T10:00:00Z",
-        "2026-11-21T10:00:00.000000001Z",
-        "2026-11-21T11:00:00+01:00",
-        "2026-11-21T09:59:59.999-00:00",
-        "2024-02-29T23:59:59Z",
-        "1970-01-01T00:00:00Z",
-        "2259-12-31T23:59:59Z",
-    ]);
-    let odd = any_of(&[
-        "2025-02-29T23:59:59Z",
-        "2262-12-31T23:59:59Z",
-        "2026-11-21T10:00:60Z",
-        "2026-11-21t10:00:00z",
-        "2026-11-21 10:00:00Z",
-        "2026-11-21T10:00:00",
-        "2026-11-21T10:00:00.Z",
-        "2026-11-21T10:00:00+24:00",
-    ]);
-    prop_oneof![8 => good, 1 => odd]
-}
-
-fn permission() -> impl Strategy<Value = String> {
-    let kinds = select(vec![
-        "project",
-        "document",
-        "resource",
-        "self",
-        "organization",
-        "*",
-    ]);
-    let verbs = select(vec!["read", "update", "create", "list", "*"]);
-    (kinds, verbs).prop_map(|pair| match pair {
-        ("*", "*") => "*".to_owned(),
-        (kind, verb) => format!("{kind}:{verb}"),
-    })
-}
-
-fn concrete_permission() -> impl Strategy<Value = String> {
-    permission().prop_filter("nobody asks for a pattern", |wanted| !wanted.contains('*'))
-}
-
-fn grant() -> impl Strategy<Value = Value> {
-    let expiry = prop_oneof![2 => Just(Value::Null), 1 => instant()];
-    let permissions = prop::collection::vec(mostly(permission().prop_map(Value::from)), 0..4)
-        .prop_map(|some| some.into_iter().flatten().collect::<Value>());
-    (
-        mostly(any_of(&["g1", "g2", "g3"])),
-        mostly(permissions),
-        mostly(place()),
-        mostly(expiry),
-    )
-        .prop_map(|(id, permissions, resource, expires_at)| {
-            object(vec![
-                ("id", id),
-                ("role", Some(json!("r"))),
-                ("permissions", permissions),
-                ("resource", resource),
-                ("expires_at", expires_at),
-            ])
-        })
-}
-
-fn list(
-    of: impl Strategy<Value = Value> + 'static,
-    most: usize,
-) -> impl Strategy<Value = Option<Value>> {
-    let items = prop::collection::vec(mostly(of), 0..=most);
-    mostly(items.prop_map(|some| some.into_iter().flatten().collect::<Value>()))
-}
-
-fn question() -> impl Strategy<Value = Value> {
-    let types = ["user", "service_account", "project", "document", "system"];
-    let status = mostly(any_of(&[
-        "active", "active", "active", "active", "active", "active", "disabled",
-    ]));
-    let properties = mostly(status.prop_map(|status| object(vec![("status", status)])));
-    let subject = (
-        mostly(any_of(&types[..2])),
-        mostly(any_of(&["u1", "u2"])),
-        properties,
-    )
-        .prop_map(|(kind, id, known)| {
-            object(vec![("type", kind), ("id", id), ("properties", known)])
-        });
-    let asked = prop_oneof![8 => concrete_permission(), 1 => permission()];
-    let action = mostly(asked.prop_map(Value::from)).prop_map(|name| object(vec![("name", name)]));
-    let resource = (
-        mostly(any_of(&types)),
-        mostly(any_of(&["u1", "a"])),
-        list(place(), 4),
-    )
-        .prop_map(|(kind, id, path)| object(vec![("type", kind), ("id", id), ("path", path)]));
-    let settings = mostly(any_of(&["open", "admin"]))
-        .prop_map(|creation| object(vec![("organization_creation", creation)]));
-    let context = (mostly(instant()), mostly(settings))
-        .prop_map(|(time, settings)| object(vec![("time", time), ("settings", settings)]));
-    (
-        mostly(subject),
-        mostly(action),
-        mostly(resource),
-        list(grant(), 6),
-        mostly(context),
-    )
-        .prop_map(|(subject, action, resource, grants, context)| {
-            object(vec![
-                ("subject", subject),
-                ("action", action),
-                ("resource", resource),
-                ("grants", grants),
-                ("context", context),
-            ])
-        })
-}
-
-/// The same questions in every run: one that fails here fails for everyone.
-fn cases(cases: u32) -> TestRunner {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
+"#;
+    let rules = |name: &str| {
+        let path = format!("policies/custom/{name}.rego");
+        let text = fs::read_to_string(examples.join(name).join(&path)).unwrap();
+        (path, text)
     };
-    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
-}
+    let custom = [
+        rules("todo"),
+        rules("guards"),
+        (
+            "policies/custom/failing.rego".to_owned(),
+            failing.to_owned(),
+        ),
+    ];
+    let more = tempfile::tempdir().unwrap();
+    for (path, text) in &custom {
+        fs::write(more.path().join(path.rsplit('/').next().unwrap()), text).unwrap();
+    }
+    let opa = Opa::start(Some(more.path())).await;
+    let bundle = Bundle::load(None).unwrap().with(custom).unwrap();
+    let embedded = Embedded::new(&bundle).unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
 
-#[test]
-fn both_engines_agree_on_random_questions() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let opa = runtime.block_on(Opa::start(None));
-    let (embedded, remote) = (embedded(), remote(&opa.address, PATIENT));
-    let mut allowed = 0;
-    let counted = std::cell::RefCell::new(&mut allowed);
-    cases(300)
-        .run(&question(), |input| {
-            let here = runtime.block_on(embedded.decide_document(&input)).unwrap();
-            let there = runtime.block_on(remote.decide_document(&input)).unwrap();
-            prop_assert_eq!(&here, &there);
-            **counted.borrow_mut() += u32::from(here.allow);
-            Ok(())
-        })
-        .unwrap();
-    // Random questions that are all refused would show little.
-    assert!(allowed >= 15, "only {allowed} of 300 were allowed");
+    let mut runner = cases(0);
+    let strategy = question();
+    let questions: Vec<Value> = (0..QUESTIONS)
+        .map(|_| strategy.new_tree(&mut runner).unwrap().current())
+        .collect();
+    let (mut allowed, mut denied, mut failed) = (0, 0, 0);
+    for questions in questions.chunks(150) {
+        let there = ask_all(&http, &opa, questions).await;
+        for (question, there) in questions.iter().zip(there) {
+            let here = match embedded.decide_document(question).await {
+                Ok(decision) => Some(decision),
+                Err(failure) => {
+                    assert_eq!(failure.code(), "policy_error", "{question}");
+                    None
+                }
+            };
+            assert_eq!(here, there, "{question}");
+            match here {
+                None => failed += 1,
+                Some(decision) if decision.allow => allowed += 1,
+                Some(decision) => denied += usize::from(decision.has_reason("denied_by_rule")),
+            }
+        }
+    }
+    // Random questions that are all refused for the same reason would show little.
+    assert!(allowed >= 200, "only {allowed} of {QUESTIONS} were allowed");
+    assert!(denied >= 200, "only {denied} were denied by a rule");
+    assert!(failed >= 10, "only {failed} made a rule fail");
 }
 
 #[test]

@@ -82,7 +82,12 @@ async fn every_wrong_answer_has_its_name() {
             "policy_invalid_answer",
         ),
         (Reply::Http(500, "", YES.to_owned()), "policy_error"),
+        (
+            Reply::ok(format!("{YES}{}", " ".repeat(10 << 20))),
+            "policy_invalid_answer",
+        ),
         (Reply::Http(400, "", YES.to_owned()), "policy_error"),
+        (Reply::Http(404, "", YES.to_owned()), "policy_error"),
         (Reply::Http(401, "", YES.to_owned()), "policy_error"),
         (Reply::Http(204, "", String::new()), "policy_error"),
         (Reply::Http(307, elsewhere, YES.to_owned()), "policy_error"),
@@ -125,6 +130,8 @@ async fn the_time_limit_bounds_all_of_it() {
     let budget = Duration::from_millis(200);
     for replies in [
         vec![Reply::Silence],
+        vec![Reply::Drip],
+        vec![Reply::Late(Duration::from_secs(5), YES.to_owned())],
         vec![Reply::Http(503, "", String::new()), Reply::Silence],
     ] {
         let requests = replies.len();

@@ -2,6 +2,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -18,6 +19,10 @@ pub enum Reply {
     Cut,
     /// The first half of an answer, then the connection is cut.
     Half,
+    /// A whole answer of this text, after so long.
+    Late(Duration, String),
+    /// A whole answer, byte by byte, more slowly than anyone waits.
+    Drip,
     /// Nothing, for ever.
     Silence,
 }
@@ -106,11 +111,27 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>) {
                     .await;
                 return;
             }
+            Reply::Late(pause, body) => {
+                tokio::time::sleep(pause).await;
+                let length = body.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await
+            }
+            Reply::Drip => drip(&mut stream).await,
             Reply::Silence => std::future::pending().await,
         };
         if sent.is_err() {
             return;
         }
+    }
+}
+
+async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 80\r\n\r\n{\"result\":{\"allow\":true,";
+    stream.write_all(head.as_bytes()).await?;
+    loop {
+        stream.write_all(b" ").await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

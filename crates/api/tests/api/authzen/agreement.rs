@@ -108,6 +108,10 @@ impl World {
         world
     }
 
+    fn write(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
     fn people(&mut self) {
         for index in 0..14 {
             let id = Uuid::now_v7();
@@ -117,10 +121,10 @@ impl World {
                 "active"
             };
             let attributes = json!({"intern": self.dice.chance(4)});
-            self.sql += &format!(
+            self.write(&format!(
                 "INSERT INTO users (id, email, email_normalized, status, attributes, created_at, updated_at)
                  VALUES ('{id}', 'u{index}@example.com', 'u{index}@example.com', '{status}', '{attributes}', now(), now());"
-            );
+            ));
             self.users.push(id);
         }
         for index in 0..4 {
@@ -130,10 +134,10 @@ impl World {
             } else {
                 "active"
             };
-            self.sql += &format!(
+            self.write(&format!(
                 "INSERT INTO service_accounts (id, name, name_normalized, status, created_at, updated_at)
                  VALUES ('{id}', 's{index}', 's{index}', '{status}', now(), now());"
-            );
+            ));
             self.services.push(id);
         }
     }
@@ -142,31 +146,31 @@ impl World {
         let id = Uuid::now_v7();
         self.organizations.push(id);
         self.members.push(BTreeSet::new());
-        self.sql += &format!(
+        self.write(&format!(
             "INSERT INTO organizations (id, name, name_normalized, slug, created_at, updated_at)
              VALUES ('{id}', 'o{index}', 'o{index}', 'o{index}', now(), now());"
-        );
+        ));
         self.groups(index);
-        self.thing("organization", id, index);
+        self.thing("organization", &id, index);
         self.roles(index, "organization", id);
         self.records(index, (id, None, None));
         for number in 0..=self.dice.roll(2) {
             let account = Uuid::now_v7();
-            self.sql += &format!(
+            self.write(&format!(
                 "INSERT INTO accounts (id, organization_id, name, name_normalized, created_at, updated_at)
                  VALUES ('{account}', '{id}', 'a{number}', 'a{number}', now(), now());"
-            );
-            self.thing("account", account, index);
+            ));
+            self.thing("account", &account, index);
             self.roles(index, "account", account);
             self.records(index, (id, Some(account), None));
             for number in 0..=self.dice.roll(4) {
                 let project = Uuid::now_v7();
                 let owner = *self.dice.pick(&self.users.clone());
-                self.sql += &format!(
+                self.write(&format!(
                     "INSERT INTO projects (id, organization_id, account_id, owner_id, name, name_normalized, created_at, updated_at)
                      VALUES ('{project}', '{id}', '{account}', '{owner}', 'p{number}', 'p{number}', now(), now());"
-                );
-                self.thing("project", project, index);
+                ));
+                self.thing("project", &project, index);
                 self.roles(index, "project", project);
                 self.records(index, (id, Some(account), Some(project)));
             }
@@ -178,17 +182,17 @@ impl World {
         let mut groups = Vec::new();
         for number in 0..2 {
             let group = Uuid::now_v7();
-            self.sql += &format!(
+            self.write(&format!(
                 "INSERT INTO groups (id, organization_id, name, name_normalized, created_at, updated_at)
                  VALUES ('{group}', '{organization}', 'g{number}', 'g{number}', now(), now());"
-            );
+            ));
             let mut members = Vec::new();
             for user in self.users.clone() {
                 if self.dice.chance(4) {
-                    self.sql += &format!(
+                    self.write(&format!(
                         "INSERT INTO group_members (group_id, user_id, organization_id, created_at)
                          VALUES ('{group}', '{user}', '{organization}', now());"
-                    );
+                    ));
                     members.push(user);
                 }
             }
@@ -197,7 +201,7 @@ impl World {
         self.groups.push(groups);
     }
 
-    fn thing(&mut self, kind: &str, id: impl ToString, organization: usize) {
+    fn thing(&mut self, kind: &str, id: &impl ToString, organization: usize) {
         self.things
             .push((kind.to_owned(), id.to_string(), Some(organization)));
     }
@@ -220,13 +224,13 @@ impl World {
             }
             let parent = text(above.last().copied());
             let ancestors: Vec<_> = above.iter().map(ToString::to_string).collect();
-            self.sql += &format!(
+            self.write(&format!(
                 "INSERT INTO resources (id, type, external_id, organization_id, account_id, project_id, parent_id, ancestors, properties, created_at, updated_at)
                  VALUES ('{id}', '{kind}', '{name}', '{organization}', {}, {}, {parent}, '{{{}}}', '{properties}', now(), now());",
                 text(account), text(project), ancestors.join(",")
-            );
+            ));
             above.push(id);
-            self.thing(kind, name, index);
+            self.thing(kind, &name, index);
         }
     }
 
@@ -254,10 +258,10 @@ impl World {
             "{user:read,document:publish}",
         ];
         let permissions = *self.dice.pick(&carried);
-        self.sql += &format!(
+        self.write(&format!(
             "INSERT INTO roles (id, organization_id, key, name, permissions, assignable_at, created_at, updated_at)
              VALUES ('{role}', '{organization}', 'custom', 'custom', '{permissions}', '{{organization,account,project}}', now(), now());"
-        );
+        ));
         let places: Vec<Thing> = self.things.clone();
         let places: Vec<_> = places
             .iter()
@@ -311,11 +315,11 @@ impl World {
             }
             None => ("NULL".to_owned(), "NULL".to_owned()),
         };
-        self.sql += &format!(
+        self.write(&format!(
             "INSERT INTO user_role_assignments (id, principal_type, {principal}_id, role_id, resource_type, resource_id, organization_id, expires_at, created_at)
              VALUES ('{}', '{principal}', '{id}', {role}, '{kind}', {place}, {organization}, {end}, now()) ON CONFLICT DO NOTHING;",
             Uuid::now_v7()
-        );
+        ));
     }
 
     fn principal(&mut self) -> (&'static str, String) {

@@ -27,11 +27,11 @@ use crate::{
         page::{Cut, Page},
     },
     mail::{self, Message},
+    problem::Code,
     role_assignments::{
         model::{Assign, AssignmentError},
         service::{self as role_assignments, Giving},
     },
-    problem::Code,
     roles::{reach::Reach, revision::Revised},
     state::AppState,
 };

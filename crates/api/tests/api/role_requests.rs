@@ -69,10 +69,10 @@ async fn a_role_that_was_asked_for_is_given_and_ends_by_itself() {
     assert!(mail.contains("Account editor"), "{mail}");
 
     app.clock.advance(TimeDelta::seconds(3599));
+    // The access token has ended before.
+    let anna = app.log_in("anna@example.com").await;
     assert_eq!(anna.patch(&project, rename.clone()).await.status, 200);
     app.clock.advance(TimeDelta::seconds(1));
-    // The access token has ended, too.
-    let anna = app.log_in("anna@example.com").await;
     assert_eq!(anna.patch(&project, rename).await.status, 403);
     let activity = anna.get("/api/users/me/activity").await;
     let kinds = column(activity.body["items"].as_array().unwrap(), "kind");

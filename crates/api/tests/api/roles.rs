@@ -1,5 +1,6 @@
 //! Roles that an organization makes for itself, and what a change would do.
 
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::{
@@ -254,6 +255,31 @@ async fn a_dry_run_says_who_gains_and_loses_and_changes_nothing() {
     // What may not be done may not be tried.
     let tried = ben.post(&format!("{ALL}?dry_run=true"), body(&anna)).await;
     assert_eq!(tried.problem(), "forbidden");
+}
+
+#[actix_web::test]
+async fn who_holds_everything_by_a_role_of_ones_own_is_no_last_owner() {
+    let app = TestApp::spawn().await;
+    let (root, anna, ben) = (
+        app.admin().await,
+        app.user("anna").await,
+        app.user("ben").await,
+    );
+    let acme = Tenant::create(&root, "Acme").await;
+    let body = json!({
+        "key": "boss", "name": "Boss", "permissions": ["*"], "assignable_at": ["organization"],
+    });
+    assert_eq!(root.post(&roles(&acme), body).await.status, 201);
+    given(&root, &ben, "boss", acme.resource("organization")).await;
+    let other = given(&root, &anna, "owner", acme.resource("organization")).await;
+    let path = format!("{ALL}?role=owner&principal_id={}", root.user_id);
+    let own = all(&root, &path, 50).await[0]["id"].clone();
+    let own = format!("{ALL}/{}", own.as_str().unwrap());
+    let other = format!("{ALL}/{other}");
+    let (first, second) = join(root.delete(&own), ben.delete(&other)).await;
+    let mut statuses = [first.status, second.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 409], "{first:?} {second:?}");
 }
 
 #[actix_web::test]

@@ -5,11 +5,11 @@ use actix_web::{HttpResponse, web::Data};
 use super::{
     change,
     grant::Outcome,
-    model::{ChangePassword, Login, LoginAnswer},
+    model::{ChangePassword, Login, LoginAnswer, LoginError},
     service,
 };
 use crate::{
-    http::{body::Body, origin::Origin},
+    http::{body::Body, origin::Origin, pace},
     problem::Problem,
     sessions::cookie,
     state::AppState,
@@ -23,7 +23,9 @@ pub async fn login(
     origin: Origin,
     body: Body<Login>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(service::login(&state, &origin, body.value).await?))
+    let login = service::login(&state, &origin, body.value);
+    let refused = |result: &Result<_, _>| matches!(result, Err(LoginError::InvalidCredentials));
+    Ok(answer(pace::even_if(login, refused).await?))
 }
 
 /// Changes a password that has to be changed, and logs in.

@@ -23,6 +23,6 @@ pub async fn register(
 ) -> Result<HttpResponse, Problem> {
     let language = Language::of_request(&req);
     let registered = service::register(&state, &origin, language, body.value);
-    let status = pace::even(Box::pin(registered)).await?;
+    let status = pace::even(registered).await?;
     Ok(HttpResponse::Accepted().json(Registered { status }))
 }

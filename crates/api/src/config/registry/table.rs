@@ -424,7 +424,7 @@ const SESSIONS: &[Variable] = &[
         "SESSION_IDLE_TTL",
         Text("1h"),
         "1h",
-        "A session that was not used for this long ends.",
+        "A session that was not used for this long ends; a console of somebody with a role at the system ends after 15m and 12h at the latest.",
     ),
     plain(
         "SESSION_MAX_TTL",

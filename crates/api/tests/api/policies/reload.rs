@@ -166,7 +166,7 @@ deny contains {{"code": "young", "message": "Too young."}} if {{
 }}
 
 deny contains {{"code": "odd", "message": "Odd."}} if {{
-	input.resource.type == "organization"
+	input.action.name == "organization:update"
 	to_number(input.subject.id) > 3
 }}
 "#,
@@ -207,7 +207,8 @@ deny contains {{"code": "odd", "message": "Odd."}} if {{
         .await;
     assert_eq!(created.status, 201, "{}", created.body);
     let path = format!("/api/organizations/{}", created.id());
-    let own = admin.get(&path).await;
+    assert_eq!(admin.get(&path).await.status, 200);
+    let own = admin.patch(&path, json!({"name": "Two"})).await;
     assert_eq!((own.status, own.problem()), (503, "policy_unavailable"));
     app.stop().await;
 }

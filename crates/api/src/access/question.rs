@@ -14,6 +14,9 @@ use crate::{
     state::AppState,
 };
 
+/// Questions of a batch that may fail before all of it counts as failed.
+const MOST_FAILURES: usize = 16;
+
 /// Whether the policy allows `permission` to the actor on a resource of ours.
 ///
 /// # Errors
@@ -72,26 +75,41 @@ pub async fn decide(state: &AppState, input: &Input) -> Result<Decision, Problem
     answer.map_err(unavailable)
 }
 
-/// Asks the policy many questions, which are answered together or not at all.
+/// Asks the policy many questions. One that a rule fails on is refused in its place, with the
+/// failure as the reason; the others are answered.
 ///
 /// # Errors
 ///
-/// As [`decide`].
+/// As [`decide`], if there is no answer to any of them.
 pub async fn decide_many(state: &AppState, inputs: &[Input]) -> Result<Vec<Decision>, Problem> {
-    let answers = state.policy.decide_many(inputs).await;
-    match &answers {
-        Ok(decisions) => {
-            for (input, decision) in inputs.iter().zip(decisions) {
-                state.decisions.note(input, Ok(decision));
-            }
-        }
-        Err(failure) => {
-            for input in inputs {
-                state.decisions.note(input, Err(failure));
-            }
-        }
+    let answers = match state.policy.decide_many(inputs).await {
+        Err(failure) if failure.is_of_the_question() => one_by_one(state, inputs).await,
+        answers => answers,
+    };
+    for (index, input) in inputs.iter().enumerate() {
+        let answer = answers.as_ref().map(|decisions| &decisions[index]);
+        state.decisions.note(input, answer);
     }
     answers.map_err(unavailable)
+}
+
+async fn one_by_one(
+    state: &AppState,
+    inputs: &[Input],
+) -> Result<Vec<Decision>, PolicyUnavailable> {
+    let (mut decisions, mut failed) = (Vec::with_capacity(inputs.len()), 0);
+    for input in inputs {
+        decisions.push(match state.policy.decide(input).await {
+            Err(failure) if failure.is_of_the_question() && failed < MOST_FAILURES => {
+                failed += 1;
+                metrics::counter!("gatepost_policy_failures_total", "reason" => failure.code())
+                    .increment(1);
+                Decision::none(&failure)
+            }
+            answer => answer?,
+        });
+    }
+    Ok(decisions)
 }
 
 /// What the caller learns when there is no decision.

@@ -188,6 +188,11 @@ impl PolicyUnavailable {
         }
     }
 
+    /// Whether a rule failed on what was asked, so that another question may well have an answer.
+    pub fn is_of_the_question(&self) -> bool {
+        matches!(self, Self::Evaluation(_) | Self::Status(500))
+    }
+
     fn evaluation(error: impl std::fmt::Display) -> Self {
         Self::Evaluation(error.to_string())
     }

@@ -156,6 +156,63 @@ async fn instances_are_told_to_look_and_bad_files_are_not_told_of() {
     app.stop().await;
 }
 
+#[actix_web::test]
+async fn a_deny_that_fails_refuses_what_it_fails_on_and_nothing_else() {
+    let rules = Rules::new(&format!(
+        r#"{}
+deny contains {{"code": "young", "message": "Too young."}} if {{
+	input.resource.properties.age
+	to_number(input.resource.properties.age) < 18
+}}
+
+deny contains {{"code": "odd", "message": "Odd."}} if {{
+	input.action.name == "organization:update"
+	to_number(input.subject.id) > 3
+}}
+"#,
+        door("ada")
+    ));
+    let app = rules.app(&[]).await;
+    let admin = app.admin().await;
+    let aged = |age: &str| {
+        let mut question = at_the_door("ada");
+        question["resource"]["properties"]["age"] = age.into();
+        question
+    };
+    let answer = admin.post(super::ONE, aged("old enough")).await;
+    assert_eq!(
+        (answer.status, &answer.body["decision"]),
+        (200, &json!(false))
+    );
+    assert_eq!(codes(&answer.body), ["policy_error"]);
+    let batch = json!({"evaluations": [aged("20"), aged("old enough"), aged("17"), aged("18")]});
+    let answer = admin.post(MANY, batch).await;
+    let told: Vec<_> = answer.body["evaluations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| (answer["decision"] == true, codes(answer)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (true, vec!["custom:guest"]),
+            (false, vec!["policy_error"]),
+            (false, vec!["custom:young", "denied_by_rule"]),
+            (true, vec!["custom:guest"]),
+        ]
+    );
+    let created = admin
+        .post("/api/organizations", json!({"name": "One"}))
+        .await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    let path = format!("/api/organizations/{}", created.id());
+    assert_eq!(admin.get(&path).await.status, 200);
+    let own = admin.patch(&path, json!({"name": "Two"})).await;
+    assert_eq!((own.status, own.problem()), (503, "policy_unavailable"));
+    app.stop().await;
+}
+
 /// The to-do application of the AuthZEN interoperability events, with a folder of rules and
 /// nothing else.
 #[actix_web::test]

@@ -44,6 +44,10 @@ async fn world() -> World {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with what `json!` makes"
+)]
 fn body(parent: &Value, properties: Value) -> Value {
     json!({"parent": parent, "properties": properties})
 }

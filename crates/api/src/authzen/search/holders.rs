@@ -82,14 +82,20 @@ impl Way {
         )
     }
 
-    /// That a user of an assignment `a` holds a role in the organization `$6` by a group.
-    fn or_by_group(&self) -> &'static str {
-        if self.column != "user_id" {
-            return "";
-        }
-        " OR EXISTS (SELECT FROM group_members m \
-           JOIN user_role_assignments o ON o.group_id = m.group_id \
-           WHERE m.user_id = a.user_id AND o.organization_id = $6)"
+    /// That whose assignment `a` is holds a role in the organization `$6`, if there is one.
+    fn is_member(&self) -> String {
+        let column = self.column;
+        let by_group = if column == "user_id" {
+            " OR EXISTS (SELECT FROM group_members m \
+               JOIN user_role_assignments o ON o.group_id = m.group_id \
+               WHERE m.user_id = a.user_id AND o.organization_id = $6)"
+        } else {
+            ""
+        };
+        format!(
+            " AND ($6::uuid IS NULL OR EXISTS (SELECT FROM user_role_assignments o \
+               WHERE o.organization_id = $6 AND o.{column} = a.{column}){by_group})"
+        )
     }
 
     /// A query for the ids after `$1`, `$2` of them, and its further values.
@@ -123,44 +129,47 @@ impl Way {
                     (*besides).into(),
                     (*within).into(),
                 ];
-                let mut arms = vec![
-                    "SELECT $5::uuid AS id WHERE $5::uuid > $1 AND $6::uuid IS NULL".to_owned(),
-                ];
-                for place in places {
-                    let here = condition(place, &mut values);
-                    // Who holds a role at any other place of the path is in the organization by it.
-                    let member = if *place == ResourceRef::SYSTEM {
-                        format!(
-                            " AND ($6::uuid IS NULL OR EXISTS (SELECT FROM user_role_assignments o \
-                               WHERE o.organization_id = $6 AND o.{column} = a.{column}){}",
-                            self.or_by_group()
-                        ) + ")"
-                    } else {
-                        String::new()
-                    };
-                    let holds = format!(
-                        "{here}{member} AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
-                         AND (a.expires_at IS NULL OR a.expires_at > $4)"
-                    );
-                    arms.push(format!(
-                        "(SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
-                          WHERE {holds} AND a.{column} > $1 ORDER BY 1 LIMIT $2) {}",
-                        // Groups hold nothing at the system.
-                        if *place == ResourceRef::SYSTEM {
-                            String::new()
-                        } else {
-                            self.by_group(&holds)
-                        }
-                    ));
-                }
-                let sql = format!(
-                    "WITH carrying AS MATERIALIZED (SELECT id FROM roles WHERE permissions && $3::text[]) \
-                     SELECT DISTINCT id FROM ({}) AS found ORDER BY id LIMIT $2",
-                    arms.join(" UNION ALL ")
-                );
+                let sql = self.holders(places, &mut values);
                 (sql, values)
             }
         }
+    }
+
+    /// A query for those who hold a role at one of `places`: of the permissions `$3`, at the time
+    /// `$4`; and `$5`; of the organization `$6`.
+    fn holders(&self, places: &[ResourceRef], values: &mut Vec<Value>) -> String {
+        let column = self.column;
+        let mut arms =
+            vec!["SELECT $5::uuid AS id WHERE $5::uuid > $1 AND $6::uuid IS NULL".to_owned()];
+        for place in places {
+            let is_system = *place == ResourceRef::SYSTEM;
+            let here = condition(place, values);
+            // Who holds a role at any other place of the path is in the organization by it.
+            let member = if is_system {
+                self.is_member()
+            } else {
+                String::new()
+            };
+            let holds = format!(
+                "{here}{member} AND a.role_id = ANY (ARRAY(SELECT id FROM carrying)) \
+                 AND (a.expires_at IS NULL OR a.expires_at > $4)"
+            );
+            // Groups hold nothing at the system.
+            let by_group = if is_system {
+                String::new()
+            } else {
+                self.by_group(&holds)
+            };
+            arms.push(format!(
+                "(SELECT DISTINCT a.{column} AS id FROM user_role_assignments a \
+                  WHERE {holds} AND a.{column} > $1 ORDER BY 1 LIMIT $2) {by_group}"
+            ));
+        }
+        format!(
+            "WITH carrying AS MATERIALIZED (SELECT id FROM roles WHERE permissions && $3::text[]) \
+             SELECT DISTINCT id FROM ({}) AS found ORDER BY id LIMIT $2",
+            arms.join(" UNION ALL ")
+        )
     }
 }
 

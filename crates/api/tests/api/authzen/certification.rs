@@ -291,7 +291,7 @@ async fn searches_find_what_the_table_says() {
         let body = users("write", archived.clone());
         assert_eq!(
             found(gate, "subject", &body, limit).await,
-            [fixture.bob.clone()]
+            std::slice::from_ref(&fixture.bob)
         );
         let bob = json!({"type": "user", "id": "bob", "properties": {"role": "admin"}});
         let body =

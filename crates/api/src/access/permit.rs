@@ -51,6 +51,34 @@ pub trait Action: 'static {
     const TELLS_OUTAGE: bool = false;
 }
 
+/// What an [`Action`] says, without its type: what follows from it is compiled once, and not again for
+/// each action.
+#[derive(Clone, Copy)]
+struct Demand {
+    name: &'static str,
+    target: Target,
+    step_up: bool,
+    by_key: bool,
+}
+
+impl Demand {
+    const fn of<A: Action>() -> Self {
+        Self {
+            name: A::NAME,
+            target: A::TARGET,
+            step_up: A::STEP_UP,
+            by_key: A::BY_KEY,
+        }
+    }
+}
+
+/// What the policy said yes to.
+struct Granted {
+    actor: Actor,
+    origin: Origin,
+    located: Arc<Located>,
+}
+
 /// Left for a handler that tells of outages itself.
 struct Unanswered(Problem);
 
@@ -84,6 +112,20 @@ pub struct Permit<A> {
 }
 
 impl<A> Permit<A> {
+    fn new(granted: Granted) -> Self {
+        let Granted {
+            actor,
+            origin,
+            located,
+        } = granted;
+        Self {
+            actor,
+            origin,
+            located,
+            action: PhantomData,
+        }
+    }
+
     /// Who was allowed.
     pub fn actor(&self) -> &Actor {
         &self.actor
@@ -130,9 +172,9 @@ pub(crate) async fn authorize<A: Action>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let state = Data::clone(AppState::of(req.request()));
     let actor = req.extensions().get::<Actor>().cloned();
-    match ask::<A>(&state, actor, req.request()).await {
-        Ok(permit) => {
-            req.extensions_mut().insert(permit);
+    match ask(&state, actor, req.request(), Demand::of::<A>()).await {
+        Ok(granted) => {
+            req.extensions_mut().insert(Permit::<A>::new(granted));
             Ok(next.call(req).await?.map_into_boxed_body())
         }
         // There is no permit, so nothing can be done but to refuse.
@@ -144,19 +186,20 @@ pub(crate) async fn authorize<A: Action>(
     }
 }
 
-async fn ask<A: Action>(
+async fn ask(
     state: &AppState,
     actor: Option<Actor>,
     req: &HttpRequest,
-) -> Result<Permit<A>, Problem> {
+    demanded: Demand,
+) -> Result<Granted, Problem> {
     let actor = actor.ok_or_else(|| Problem::plain(Code::Unauthenticated))?;
-    if !A::BY_KEY && actor.key().is_some() {
+    if !demanded.by_key && actor.key().is_some() {
         let detail = "This takes a person who has logged in; no API key opens it.";
         return Err(Problem::new(Code::Forbidden, detail));
     }
     let origin = Origin::of(req);
     let not_found = || Problem::plain(Code::NotFound);
-    let located = match A::TARGET {
+    let located = match demanded.target {
         Target::System => Arc::new(Located::system()),
         Target::Own => Arc::new(Located::principal(actor.principal())),
         Target::Path(kind, name) => {
@@ -172,9 +215,9 @@ async fn ask<A: Action>(
                 .await?
                 .ok_or_else(not_found)?
         }
-        Target::Anywhere => return anywhere::<A>(state, actor, origin).await,
+        Target::Anywhere => return anywhere(state, actor, origin, demanded).await,
     };
-    demand(state, actor, origin, located).await
+    demand(state, actor, origin, located, demanded).await
 }
 
 /// Asks the policy about `A` on one resource, for services whose resource is named by the body.
@@ -191,27 +234,29 @@ pub(crate) async fn narrow<A: Action, B>(
     let located = resource::locate(state, target)
         .await?
         .ok_or_else(|| Problem::plain(Code::NotFound))?;
-    demand(state, permit.actor.clone(), permit.origin.clone(), located).await
+    let (actor, origin) = (permit.actor.clone(), permit.origin.clone());
+    let granted = demand(state, actor, origin, located, Demand::of::<A>()).await?;
+    Ok(Permit::new(granted))
 }
 
-async fn demand<A: Action>(
+async fn demand(
     state: &AppState,
     actor: Actor,
     origin: Origin,
     located: Arc<Located>,
-) -> Result<Permit<A>, Problem> {
+    demanded: Demand,
+) -> Result<Granted, Problem> {
     let allows = async |permission: &str| {
         question::allows(state, &actor, &origin, permission, &located).await
     };
-    if allows(A::NAME).await? {
-        if A::STEP_UP {
+    if allows(demanded.name).await? {
+        if demanded.step_up {
             step_up::demand(state, &actor).await?;
         }
-        return Ok(Permit {
+        return Ok(Granted {
             actor,
             origin,
             located,
-            action: PhantomData,
         });
     }
     // Only who may read a tenant's resource learns that it is there.
@@ -227,12 +272,13 @@ async fn demand<A: Action>(
     }))
 }
 
-/// Whether there is any resource on which the actor may do `A`.
-async fn anywhere<A: Action>(
+/// Whether there is any resource on which the actor may do what is demanded.
+async fn anywhere(
     state: &AppState,
     actor: Actor,
     origin: Origin,
-) -> Result<Permit<A>, Problem> {
+    demanded: Demand,
+) -> Result<Granted, Problem> {
     let mut asked = std::collections::HashSet::new();
     for grant in actor.subject.grants.iter() {
         if !asked.insert(grant.resource) {
@@ -241,15 +287,14 @@ async fn anywhere<A: Action>(
         let Some(located) = resource::locate(state, grant.resource).await? else {
             continue;
         };
-        if question::allows(state, &actor, &origin, A::NAME, &located).await? {
-            if A::STEP_UP {
+        if question::allows(state, &actor, &origin, demanded.name, &located).await? {
+            if demanded.step_up {
                 step_up::demand(state, &actor).await?;
             }
-            return Ok(Permit {
+            return Ok(Granted {
                 actor,
                 origin,
                 located,
-                action: PhantomData,
             });
         }
     }

@@ -82,7 +82,7 @@ pub async fn ask(
     };
     let mut explainer = Explainer::new(state);
     let answer = explainer
-        .explain(&input, Hidden::no(), Some(explain), answer)
+        .explain(&input, Hidden::No, Some(explain), answer)
         .await?;
     Ok(Asked {
         permission,

@@ -75,8 +75,10 @@ impl<'a> Explainer<'a> {
         if answer.decision {
             let matched = answer.context.matched_grants.as_deref().unwrap_or_default();
             answer.context.grants = Some(grants(explain.subject.as_deref(), matched));
-        } else if !hidden.is_hidden() && explain.subject.is_some() {
-            answer.context.would_allow = self.would_allow(input, explain.organization).await?;
+        } else if hidden != Hidden::Ours && explain.subject.is_some() {
+            answer.context.would_allow = self
+                .would_allow(input, explain.organization, hidden)
+                .await?;
         }
         Ok(answer)
     }
@@ -87,11 +89,17 @@ impl<'a> Explainer<'a> {
         &mut self,
         input: &Input,
         organization: Option<Uuid>,
+        hidden: Hidden,
     ) -> Result<Option<Vec<WouldAllow>>, Problem> {
         let roles = self.roles(organization).await?;
         let mut tries = Vec::new();
         let places = input.resource.path.iter().rev();
-        for place in places.filter(|place| LEVELS.contains(&place.r#type.as_str())) {
+        // Of what looks as if nobody had registered it, no other place is to be known.
+        let levels = match hidden {
+            Hidden::No => &LEVELS[..],
+            Hidden::Ours | Hidden::Registered => &LEVELS[..1],
+        };
+        for place in places.filter(|place| levels.contains(&place.r#type.as_str())) {
             let fits = |role: &&Role| role.levels.contains(&place.r#type);
             tries.extend(roles.iter().filter(fits).map(|role| (role, place)));
         }

@@ -18,7 +18,7 @@ use crate::{
         question,
         resource::{Located, ResourceRef, ResourceType},
     },
-    policy::{self, Decision, Input, Place},
+    policy::{self, Decision, Input, Place, Reason},
     problem::Problem,
     state::AppState,
 };
@@ -49,25 +49,33 @@ pub(super) struct Open {
 
 /// Whether a no must look as if the resource did not exist: who asks about themselves does
 /// not learn which ids other tenants' resources have.
-#[derive(Clone, Copy)]
-pub(super) struct Hidden(bool);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// It may be seen.
+    No,
+    /// It looks as if there were none of ours.
+    Ours,
+    /// It looks as if nobody had registered it.
+    Registered,
+}
 
 impl Hidden {
-    /// It must not.
-    pub(super) fn no() -> Self {
-        Self(false)
-    }
-
-    /// Whether it does.
-    pub(super) fn is_hidden(self) -> bool {
-        self.0
-    }
-
     pub(super) fn answer(self, decision: Decision, digest: Option<String>) -> Answer {
-        if self.0 && !decision.allow {
-            Answer::no(Absence::Resource)
-        } else {
-            Answer::of(decision, digest)
+        match self {
+            Self::Ours if !decision.allow => Answer::no(Absence::Resource),
+            Self::Registered if !decision.allow => {
+                let reason = Reason {
+                    code: "no_grant".to_owned(),
+                    message: "No role that the subject holds here carries the permission."
+                        .to_owned(),
+                };
+                let plain = Decision {
+                    reasons: vec![reason],
+                    ..decision
+                };
+                Answer::of(plain, digest)
+            }
+            _ => Answer::of(decision, digest),
         }
     }
 }
@@ -185,10 +193,16 @@ impl<'a> Inquiry<'a> {
             None => foreign(&question.subject),
         };
         let input = compose(self.state, question, subject, known, standing);
-        let hidden = own && input.grants.is_empty() && self.is_foreign_ground(&standing.base);
+        let is_hidden = own && input.grants.is_empty() && self.is_foreign_ground(&standing.base);
+        let hidden = match standing.below.first() {
+            _ if !is_hidden => Hidden::No,
+            // What stands below one of ours by the request's own word shows what that would.
+            Some(_) if standing.is_known_by_register() => Hidden::Registered,
+            _ => Hidden::Ours,
+        };
         Open {
             input,
-            hidden: Hidden(hidden),
+            hidden,
             explain: None,
         }
     }

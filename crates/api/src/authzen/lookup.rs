@@ -80,6 +80,11 @@ impl Standing {
         }
     }
 
+    /// Whether it is where it is because an application registered it.
+    pub fn is_known_by_register(&self) -> bool {
+        self.registered.is_some()
+    }
+
     /// Of what stands right below this, and of which no more is known.
     fn below(mut self, itself: Place) -> Self {
         self.below.push(itself);

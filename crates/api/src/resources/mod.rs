@@ -2,5 +2,6 @@
 
 pub mod handlers;
 pub mod model;
+mod plan;
 mod repo;
 pub mod service;

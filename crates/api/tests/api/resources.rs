@@ -293,6 +293,20 @@ async fn what_is_registered_counts_and_the_request_only_adds() {
     });
     let answer = world.stranger.post("/access/v1/evaluation", question).await;
     assert_eq!(answer.body["decision"], false, "{answer:?}");
+    // A stranger does not even learn that there is one.
+    let answer_about = async |id: &str| {
+        let question = json!({
+            "subject": {"type": "user", "id": world.stranger.user_id},
+            "action": {"name": "read"}, "resource": {"type": "record", "id": id},
+            "context": {"explain": true},
+        });
+        world
+            .stranger
+            .post("/access/v1/evaluation", question)
+            .await
+            .body
+    };
+    assert_eq!(answer_about("1").await, answer_about("2").await);
     // What is not registered stands below what is.
     let question = json!({
         "subject": {"type": "user", "id": world.editor.user_id}, "action": {"name": "write"},

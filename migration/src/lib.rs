@@ -31,6 +31,7 @@ mod m20261121_000024_role_requests;
 mod m20261121_000026_search;
 mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
+mod m20261121_000029_revision_notices;
 mod runner;
 mod sql;
 
@@ -76,6 +77,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000026_search::MIGRATION),
             Box::new(m20261121_000027_resources::MIGRATION),
             Box::new(m20261121_000028_decision_log::MIGRATION),
+            Box::new(m20261121_000029_revision_notices::MIGRATION),
         ]
     }
 }

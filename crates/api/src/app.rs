@@ -13,6 +13,7 @@ use actix_web::{
 use crate::{
     http::{envelope::envelope, request_id::X_REQUEST_ID},
     problem::{Code, Problem},
+    roles::revision::GATEPOST_REVISION,
     routes,
     state::AppState,
 };
@@ -71,12 +72,14 @@ fn cors(state: &AppState) -> Cors {
             X_REQUEST_ID.clone(),
             header::HeaderName::from_static("idempotency-key"),
             header::HeaderName::from_static("x-csrf-token"),
+            GATEPOST_REVISION.clone(),
         ])
         .expose_headers([
             header::ETAG,
             header::LOCATION,
             header::RETRY_AFTER,
             X_REQUEST_ID.clone(),
+            GATEPOST_REVISION.clone(),
         ])
         .supports_credentials()
         .max_age(3600);

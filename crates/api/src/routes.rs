@@ -15,7 +15,10 @@ use actix_web::{
 };
 
 use crate::{
-    access::permit::{Action, Target, authorize},
+    access::{
+        freshness,
+        permit::{Action, Target, authorize},
+    },
     accounts::{handlers as accounts, model as account},
     activity::{handlers as activity, model::ReadOwnActivity},
     admin::{handlers as admin, model as administration},
@@ -315,9 +318,14 @@ pub fn register(cfg: &mut web::ServiceConfig) {
         methods.push(method.to_string());
         resources.insert(path, (resource.route(route), methods));
     }
-    for (resource, methods) in resources.into_values() {
+    for (path, (resource, methods)) in resources {
         let allow = methods.join(", ");
-        cfg.service(resource.default_service(web::to(move || ready(method_not_allowed(&allow)))));
+        let resource = resource.default_service(web::to(move || ready(method_not_allowed(&allow))));
+        if path.starts_with("/access/v1/") {
+            cfg.service(resource.wrap(from_fn(freshness::keep)));
+        } else {
+            cfg.service(resource);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     actor::{Holder, HolderType, Principal, SessionState, Subject},
+    freshness,
     key::KeyState,
     registered::{Key, Registration},
     resource::{Located, ResourceRef, ResourceType},
@@ -56,6 +57,8 @@ pub enum Change {
     Registrations,
     /// The signing keys.
     Keys,
+    /// Everything up to this revision was told.
+    Revision(i64),
 }
 
 impl Change {
@@ -89,6 +92,7 @@ impl Change {
             ("registered", Some(key), None) => Self::Registered(hash(key)?),
             ("registrations", None, None) => Self::Registrations,
             ("keys", ..) => Self::Keys,
+            ("revision", Some(number), None) => Self::Revision(number.parse().ok()?),
             _ => return None,
         };
         words.next().is_none().then_some(change)
@@ -122,6 +126,8 @@ pub struct Caches {
     pub resources: Cached<ResourceRef, Located>,
     /// What applications have registered, and what they are known not to have.
     pub registrations: Cached<Key, Registration>,
+    /// The last revision that was heard of.
+    revision: AtomicI64,
     listening: Arc<AtomicBool>,
 }
 
@@ -142,6 +148,7 @@ impl Default for Caches {
             subjects: Cached::new(&listening),
             resources: Cached::new(&listening),
             registrations: Cached::new(&listening),
+            revision: AtomicI64::new(0),
             listening,
         }
     }
@@ -164,6 +171,9 @@ impl Caches {
             Change::Registered(key) => self.registrations.touch(key),
             Change::Registrations => self.registrations.touch_all(),
             Change::Keys => self.tokens.invalidate_all(),
+            Change::Revision(number) => {
+                self.revision.fetch_max(*number, Ordering::SeqCst);
+            }
         }
     }
 
@@ -177,12 +187,22 @@ impl Caches {
         self.registrations.touch_all();
     }
 
-    /// Says whether changes made elsewhere are heard of. While not, nothing is answered from memory.
-    pub fn set_listening(&self, listening: bool) {
-        if listening {
-            self.forget_all();
-        }
-        self.listening.store(listening, Ordering::SeqCst);
+    /// Changes made elsewhere are heard of from now on, and all up to `revision` are in the database.
+    pub fn start_listening(&self, revision: i64) {
+        self.forget_all();
+        self.revision.store(revision, Ordering::SeqCst);
+        self.listening.store(true, Ordering::SeqCst);
+    }
+
+    /// Changes made elsewhere are not heard of. While so, nothing is answered from memory.
+    pub fn stop_listening(&self) {
+        self.listening.store(false, Ordering::SeqCst);
+    }
+
+    /// The revision that everything in memory contains; nothing while nothing is answered from there.
+    pub fn revision(&self) -> Option<i64> {
+        self.is_listening()
+            .then(|| self.revision.load(Ordering::SeqCst))
     }
 
     /// Whether changes made elsewhere are heard of.
@@ -230,6 +250,7 @@ where
         let usable = self.listening.load(Ordering::SeqCst);
         let stamp = self.stamp(&key);
         if usable
+            && !freshness::is_from_database()
             && let Some((made, value)) = self.entries.get(&key)
             && made == stamp
         {

@@ -25,10 +25,10 @@ pub async fn listen(state: Data<AppState>, pool: PgPool) {
     let state: Arc<AppState> = state.into_inner();
     loop {
         match connect(&pool).await {
-            Ok(mut listener) => {
-                state.cache.set_listening(true);
+            Ok((mut listener, revision)) => {
+                state.cache.start_listening(revision);
                 let error = hear(&state, &mut listener).await;
-                state.cache.set_listening(false);
+                state.cache.stop_listening();
                 if state.is_stopping() {
                     return;
                 }
@@ -46,7 +46,8 @@ pub async fn listen(state: Data<AppState>, pool: PgPool) {
     }
 }
 
-async fn connect(pool: &PgPool) -> anyhow::Result<PgListener> {
+/// A connection that hears of every change from now on, and the revision that came before.
+async fn connect(pool: &PgPool) -> anyhow::Result<(PgListener, i64)> {
     let connected = async {
         let mut listener = PgListener::connect_with(pool).await?;
         // A connection that was lost must be told, not mended behind our back: what was
@@ -54,7 +55,9 @@ async fn connect(pool: &PgPool) -> anyhow::Result<PgListener> {
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(false);
         listener.listen(CHANNEL).await?;
-        Ok::<_, sqlx::Error>(listener)
+        let revision = sqlx::query_scalar("SELECT revision FROM authz_state");
+        let revision = revision.fetch_one(&mut listener).await?;
+        Ok::<_, sqlx::Error>((listener, revision))
     };
     Ok(timeout(Duration::from_secs(5), connected).await??)
 }

@@ -8,6 +8,7 @@ pub mod actor;
 pub mod authenticate;
 pub mod authority;
 pub mod cache;
+pub mod freshness;
 pub mod grants;
 pub mod key;
 pub mod listener;

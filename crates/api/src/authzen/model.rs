@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    access::permit::{Action, Target},
+    access::{
+        freshness,
+        permit::{Action, Target},
+    },
     crypto::keys::{KeysError, SigningKeys},
     policy::{Decision, Place, Reason},
     problem::Problem,
@@ -56,6 +59,9 @@ pub struct AnswerContext {
     /// What must be done besides. Who does not know one of these must refuse.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub obligations: Vec<Value>,
+    /// The revision that everything contains which it rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// SHA-256 of the policy that decided, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
@@ -186,6 +192,7 @@ impl Answer {
                 reasons: Some(decision.reasons.into_iter().map(WhyView::from).collect()),
                 matched_grants: Some(decision.matched_grants),
                 obligations: decision.obligations,
+                revision: at_work(),
                 policy,
                 ..AnswerContext::default()
             },
@@ -203,6 +210,7 @@ impl Answer {
             context: AnswerContext {
                 reasons: Some(vec![reason]),
                 matched_grants: Some(Vec::new()),
+                revision: at_work(),
                 ..AnswerContext::default()
             },
         }
@@ -221,6 +229,10 @@ impl Answer {
             },
         }
     }
+}
+
+fn at_work() -> Option<String> {
+    freshness::revision().map(|revision| revision.to_string())
 }
 
 /// Something that was asked about is not there, as far as the caller may know.

@@ -21,13 +21,21 @@ pub struct Revised<T> {
     pub revision: i64,
 }
 
+/// The revision in the database.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn stored(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let state = authz_state::Entity::find_by_id(1_i16).one(db).await?;
+    let state = state.ok_or_else(|| DbErr::RecordNotFound("authz_state has no row".to_owned()))?;
+    Ok(state.revision)
+}
+
 impl<T> Revised<T> {
     /// Reads the revision; to be called after the last write of the transaction.
     pub async fn read(txn: &impl ConnectionTrait, value: T) -> Result<Self, DbErr> {
-        let state = authz_state::Entity::find_by_id(1_i16).one(txn).await?;
-        let revision = state
-            .ok_or_else(|| DbErr::RecordNotFound("authz_state has no row".to_owned()))?
-            .revision;
+        let revision = stored(txn).await?;
         Ok(Self { value, revision })
     }
 

@@ -11,6 +11,7 @@ mod callers;
 mod certification;
 mod decisions;
 mod explain;
+mod freshness;
 mod payloads;
 mod rules;
 mod search;

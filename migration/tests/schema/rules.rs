@@ -351,22 +351,33 @@ async fn the_revision_counts_what_concerns_rights_and_nothing_else() {
     assert_eq!(revision(&pool).await, before);
 }
 
-/// What a listener hears of a committed statement, without the last word that ends the listening.
+/// What a listener hears of a committed statement, without the revision, which comes after all that it
+/// stands for, and without the last word that ends the listening.
 async fn heard(listener: &mut PgListener, pool: &PgPool, sql: &str) -> Vec<String> {
     commit(pool, sql).await.unwrap();
     commit(pool, "SELECT pg_notify('gatepost_changes', 'end')")
         .await
         .unwrap();
-    let mut heard = Vec::new();
+    let (mut heard, mut revision) = (Vec::new(), None);
     loop {
         let wait = tokio::time::timeout(Duration::from_secs(10), listener.recv());
         let payload = wait.await.unwrap().unwrap().payload().to_owned();
         if payload == "end" {
             heard.sort();
-            return heard;
+            break;
         }
+        if let Some(number) = payload.strip_prefix("revision ") {
+            revision = Some(number.parse::<i64>().unwrap());
+            continue;
+        }
+        assert_eq!(revision, None, "{sql}: {payload} comes too late");
         heard.push(payload);
     }
+    if let Some(revision) = revision {
+        let stored = sqlx::query_scalar::<_, i64>("SELECT revision FROM authz_state");
+        assert_eq!(revision, stored.fetch_one(pool).await.unwrap(), "{sql}");
+    }
+    heard
 }
 
 #[tokio::test]

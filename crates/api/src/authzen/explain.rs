@@ -146,10 +146,11 @@ impl<'a> Explainer<'a> {
                 levels: row.assignable_at,
             }));
         }
-        // Patterns carry more than their number tells.
+        // Patterns carry more than their number tells, and one of them everything.
         roles.sort_by_key(|role| {
+            let is_all = role.permissions.iter().any(|one| one == "*");
             let patterns = role.permissions.iter().filter(|one| one.contains('*'));
-            (patterns.count(), role.permissions.len())
+            (is_all, patterns.count(), role.permissions.len())
         });
         let roles: Arc<[Role]> = roles.into();
         self.roles.insert(organization, Arc::clone(&roles));

@@ -44,6 +44,9 @@ async fn a_yes_names_the_assignment_and_a_no_the_roles_that_would_do() {
         json!({"role": "scribe", "at": project}),
         "the least at the nearest"
     );
+    let here = would.iter().filter(|one| one["at"] == project);
+    let last = here.last().unwrap();
+    assert_eq!(last["role"], "owner", "what carries all comes last");
     for role in ["editor", "admin", "owner"] {
         assert!(
             would.contains(&json!({"role": role, "at": project})),

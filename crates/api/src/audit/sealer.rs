@@ -20,7 +20,10 @@ use tokio::sync::watch;
 
 use super::chain::{self, GENESIS, Hash};
 use crate::{
-    database::tx::{Scope, Tx},
+    database::{
+        retry::retried,
+        tx::{Scope, Tx},
+    },
     state::AppState,
 };
 
@@ -46,7 +49,11 @@ pub async fn run(state: Data<AppState>, mut stopped: watch::Receiver<bool>) {
     loop {
         // Asked before sealing: what was written while it sealed needs another round.
         let is_last = *stopped.borrow_and_update();
-        let result = seal_all(&state).await;
+        let result = if is_last {
+            retried(|| seal_all(&state)).await
+        } else {
+            seal_all(&state).await
+        };
         let pause = match &result {
             Ok(()) => LOOK_EVERY,
             Err(error) if failed => {

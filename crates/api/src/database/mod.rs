@@ -4,5 +4,6 @@ pub mod bundled;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;
+pub mod retry;
 pub mod tx;
 pub mod url;

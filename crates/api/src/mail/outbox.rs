@@ -21,7 +21,7 @@ use super::{
     message::Mail,
     transport::{Mailer, SendFault},
 };
-use crate::{clock::Clock, crypto::seal::Sealer};
+use crate::{clock::Clock, crypto::seal::Sealer, database::retry::retried};
 
 /// How often a mail is tried: over about three hours.
 pub const MAX_ATTEMPTS: i32 = 10;
@@ -238,7 +238,7 @@ impl Outbox {
             Err(fault) => Err(fault),
         };
         let (outcome, marked) = match result {
-            Ok(()) => (Outcome::Sent, self.mark_sent(due).await),
+            Ok(()) => (Outcome::Sent, retried(|| self.mark_sent(due)).await),
             Err(fault) => {
                 let last = fault.permanent || due.attempts >= MAX_ATTEMPTS;
                 let level = if last { "given up" } else { "postponed" };
@@ -248,7 +248,8 @@ impl Outbox {
                 } else {
                     Outcome::Postponed
                 };
-                (outcome, self.mark_failed(due, &fault).await)
+                let marked = retried(|| self.mark_failed(due, &fault));
+                (outcome, marked.await)
             }
         };
         if let Err(error) = marked {

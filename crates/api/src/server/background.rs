@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::start::Started;
 use crate::{
-    access::listener, admin::recovery, api_keys::usage, audit::sealer, decisions, dormancy,
-    login::throttle, mfa, policy_admin, registration::pending, state::AppState, users::hashes,
+    access::listener, admin::recovery, api_keys::usage, audit::sealer, database::retry::retried,
+    decisions, dormancy, login::throttle, mfa, policy_admin, registration::pending,
+    state::AppState, users::hashes,
 };
 
 const WRITE_SEEN_EVERY: Duration = Duration::from_mins(1);
@@ -75,7 +76,8 @@ impl Background {
             // Aborted or done: either way its connection is given back.
             task.await.ok();
         }
-        if let Err(error) = state.seen.write(&state.db, state.clock.now()).await {
+        let now = state.clock.now();
+        if let Err(error) = retried(|| state.seen.write(&state.db, now)).await {
             tracing::warn!(%error, "could not write down who was seen last");
         }
         self.listener.close().await;

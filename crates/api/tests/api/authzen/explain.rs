@@ -44,8 +44,8 @@ async fn a_yes_names_the_assignment_and_a_no_the_roles_that_would_do() {
         json!({"role": "scribe", "at": project}),
         "the least at the nearest"
     );
-    let here = would.iter().filter(|one| one["at"] == project);
-    let last = here.last().unwrap();
+    let mut here = would.iter().filter(|one| one["at"] == project);
+    let last = here.next_back().unwrap();
     assert_eq!(last["role"], "owner", "what carries all comes last");
     for role in ["editor", "admin", "owner"] {
         assert!(

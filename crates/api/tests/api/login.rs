@@ -1,10 +1,15 @@
 //! Logging in, and being kept from guessing.
 
+use std::{process::Stdio, time::Duration};
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{PASSWORD, TestApp};
+use crate::{
+    harness::{PASSWORD, TestApp, secret_key},
+    program,
+};
 
 #[actix_web::test]
 async fn an_email_address_or_a_username_in_any_letter_case_logs_in() {
@@ -187,6 +192,42 @@ async fn the_sixth_wrong_password_in_a_row_makes_everyone_wait() {
         );
     }
     assert_eq!(app.login("anna").await.status, 200);
+}
+
+#[actix_web::test]
+async fn wrong_passwords_are_remembered_by_a_process_that_comes_after_a_killed_one() {
+    let app = TestApp::spawn().await;
+    app.user("anna").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for passwords in [["wrong"; 3], ["wrong"; 3], [PASSWORD; 3]] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        drop(listener);
+        let mut command = program::gatepost(&app, &["serve"]).await;
+        let settings = [("APP_PORT", port.as_str()), ("METRICS_PORT", "0")];
+        command.envs(settings).env("SECRET_KEY", secret_key('a'));
+        command.env("CSRF_SECRET_KEY", secret_key('b'));
+        let streams = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = streams.spawn().unwrap();
+        let address = format!("http://127.0.0.1:{port}/api");
+        let is_ready = async || {
+            let answer = http.get(format!("{address}/health/ready")).send().await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        while !is_ready().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for password in passwords {
+            let body = json!({"login": "anna", "password": password});
+            let sent = http
+                .post(format!("{address}/auth/login"))
+                .json(&body)
+                .send();
+            let expected = if password == PASSWORD { 429 } else { 401 };
+            assert_eq!(sent.await.unwrap().status(), expected, "{password}");
+        }
+        process.kill().await.unwrap();
+    }
 }
 
 #[actix_web::test]

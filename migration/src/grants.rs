@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 32] = [
+const RIGHTS: [(&str, &str); 33] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -28,6 +28,8 @@ const RIGHTS: [(&str, &str); 32] = [
     ("groups", ALL),
     ("idempotency_keys", ALL),
     ("invitations", ALL),
+    // Written by gatepost_adopt_timeline, with the owner's rights.
+    ("lineage", "SELECT"),
     ("login_throttles", ALL),
     ("mfa_factors", ALL),
     ("mfa_verifications", ALL),
@@ -101,6 +103,8 @@ fn statements(schema: &str, role: &str) -> String {
          GRANT USAGE ON SCHEMA {schema} TO {role};
          GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz),
              {schema}.gatepost_maintain_decisions(integer, timestamptz),
+             {schema}.gatepost_session_epoch(),
+             {schema}.gatepost_adopt_timeline(),
              {schema}.gatepost_organization_requires_mfa(uuid, timestamptz) TO {role};"
     );
     let rights = RIGHTS.map(|(table, rights)| {

@@ -83,6 +83,6 @@ pub async fn users(
         writeln!(out, "Imported: {counts}.")?;
         ExitCode::SUCCESS
     };
-    db.close().await?;
+    db.close().await;
     Ok(code)
 }

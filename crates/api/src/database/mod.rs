@@ -1,6 +1,9 @@
 //! PostgreSQL: where it is, how it is reached, and what one transaction is.
 
 pub mod bundled;
+pub mod connector;
+pub mod db;
+mod held;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;

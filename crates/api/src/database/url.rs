@@ -5,6 +5,7 @@
 
 mod options;
 mod parse;
+mod roots;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +23,11 @@ use thiserror::Error;
 /// How long a connection may take to be made when the URL has no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One `PostgreSQL` database, and how to log in to it.
+/// One `PostgreSQL` database, where it is or may be, and how to log in to it.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    host: Host,
-    port: u16,
+    /// Never empty.
+    addresses: Vec<Address>,
     user: String,
     password: Option<SecretString>,
     database: String,
@@ -34,10 +35,51 @@ pub struct DatabaseUrl {
     application_name: Option<String>,
     connect_timeout: Option<Duration>,
     options: Vec<(String, String)>,
+    target: Option<Target>,
+    statement_cache: Option<usize>,
     dialect: Option<String>,
 }
 
-/// Where the server listens.
+/// Where one server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its name, address or socket.
+    pub host: Host,
+    /// The port, of a socket too.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What `target_session_attrs` may ask for. The program writes, so a standby is never enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whatever the one host is.
+    Any,
+    /// A server that takes writes.
+    ReadWrite,
+    /// A server that follows no other. Served as [`Self::ReadWrite`], which is no less.
+    Primary,
+}
+
+impl Target {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::ReadWrite => "read-write",
+            Self::Primary => "primary",
+        }
+    }
+}
+
+/// The value of `sslrootcert` that stands for the authorities that the system trusts.
+pub const SYSTEM_ROOTS: &str = "system";
+
+/// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A name or an IP address (without brackets).
@@ -64,7 +106,7 @@ pub struct Ssl {
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// TLS only if the server insists. Served as [`Self::Prefer`], which suits the same servers.
+    /// TLS only if the server insists.
     Allow,
     /// TLS if the server offers it.
     Prefer,
@@ -132,9 +174,40 @@ pub enum UrlFault {
     /// A host that is neither a name, an address nor a socket directory.
     #[error("has a host that is neither a name, an IP address nor the directory of a socket")]
     Host,
-    /// More than one host.
-    #[error("names several hosts; one host is expected")]
-    SeveralHosts,
+    /// As many ports as hosts, or one for all.
+    #[error("names {hosts} hosts and {ports} ports; give one port for all hosts, or one for each")]
+    Ports {
+        /// How many hosts there are.
+        hosts: usize,
+        /// How many ports.
+        ports: usize,
+    },
+    /// A session that could not write.
+    #[error(
+        "asks for target_session_attrs={0}, but this program writes to its database: use read-write or primary"
+    )]
+    CannotWrite(&'static str),
+    /// `any` and several hosts: the first that answers may be a standby.
+    #[error(
+        "names several hosts and target_session_attrs=any, which could be a standby; use read-write"
+    )]
+    AnyOfSeveral,
+    /// Startup settings that a pooler in transaction mode refuses.
+    #[error(
+        "has `options` and statement-cache-capacity=0, which means a pooler in transaction mode: \
+         that refuses startup options; set them for the role (ALTER ROLE … SET …)"
+    )]
+    OptionsThroughPooler,
+    /// No authority that could vouch for the server, as libpq has it.
+    #[error(
+        "has sslmode={0}, which needs `sslrootcert=` with the file of the authority that signed the server's certificate"
+    )]
+    NoRootCert(&'static str),
+    /// Any public authority's certificate for any name would do.
+    #[error(
+        "has sslrootcert=system and the weak sslmode={0}: any certificate of any public authority would do; use verify-full"
+    )]
+    WeakWithSystem(&'static str),
     /// A port that is not from 1 to 65535.
     #[error(
         "has a port that is not a number from 1 to 65535; if the password has one of `/?#@:`, percent-encode it"
@@ -200,7 +273,25 @@ impl DatabaseUrl {
         password: Option<SecretString>,
         database: &str,
     ) -> Result<Self, UrlFault> {
-        let host = Host::parse(host)?;
+        Self::from_addresses(vec![(host, port)], user, password, database)
+    }
+
+    fn from_addresses(
+        addresses: Vec<(&str, u16)>,
+        user: &str,
+        password: Option<SecretString>,
+        database: &str,
+    ) -> Result<Self, UrlFault> {
+        let addresses = addresses
+            .into_iter()
+            .map(|(host, port)| {
+                let host = Host::parse(host)?;
+                if port == 0 {
+                    return Err(UrlFault::Port);
+                }
+                Ok(Address { host, port })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         for (what, value) in [("user", user), ("database", database)] {
             if value.is_empty() {
                 return Err(UrlFault::Missing(what));
@@ -210,12 +301,7 @@ impl DatabaseUrl {
             }
         }
         Ok(Self {
-            host,
-            port: if port == 0 {
-                return Err(UrlFault::Port);
-            } else {
-                port
-            },
+            addresses,
             user: user.to_owned(),
             password,
             database: database.to_owned(),
@@ -223,18 +309,45 @@ impl DatabaseUrl {
             application_name: None,
             connect_timeout: None,
             options: Vec::new(),
+            target: None,
+            statement_cache: None,
             dialect: None,
         })
     }
 
-    /// Where the server listens.
+    /// Where the server listens; the first, if it may be at several places.
     pub fn host(&self) -> &Host {
-        &self.host
+        &self.addresses[0].host
     }
 
-    /// The port, of a socket too.
+    /// The port that belongs to [`Self::host`].
     pub fn port(&self) -> u16 {
-        self.port
+        self.addresses[0].port
+    }
+
+    /// Every place where the server may be, in the order in which they are preferred.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The same for each place alone.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = |address: &Address| Self {
+            addresses: vec![address.clone()],
+            ..self.clone()
+        };
+        self.addresses.iter().map(alone).collect()
+    }
+
+    /// Whether only a server that takes writes will do: asked for, or one of several is looked for.
+    pub fn needs_primary(&self) -> bool {
+        self.addresses.len() > 1 || matches!(self.target, Some(Target::ReadWrite | Target::Primary))
+    }
+
+    /// Whether a pooler in transaction mode stands between, so that nothing outlives a transaction:
+    /// `statement-cache-capacity=0`.
+    pub fn is_pooled(&self) -> bool {
+        self.statement_cache == Some(0)
     }
 
     /// The role that logs in.
@@ -270,6 +383,26 @@ impl DatabaseUrl {
         Ok(self)
     }
 
+    /// Whether the mode and the root certificate go together, once both are known: libpq refuses
+    /// `verify-ca` without a file, and `system` with anything but `verify-full`.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlFault::NoRootCert`], [`UrlFault::WeakWithSystem`].
+    pub fn check_ssl(&self) -> Result<(), UrlFault> {
+        let root = self.ssl.root_cert.as_deref();
+        match self.ssl.mode {
+            _ if self.is_socket() => Ok(()),
+            Some(SslMode::VerifyCa) if root.is_none() => {
+                Err(UrlFault::NoRootCert(SslMode::VerifyCa.as_str()))
+            }
+            Some(mode) if root == Some(Path::new(SYSTEM_ROOTS)) && mode != SslMode::VerifyFull => {
+                Err(UrlFault::WeakWithSystem(mode.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How long a connection may take to be made: `connect_timeout`, else 5 s. The driver has no
     /// such limit; who connects has to keep it.
     pub fn connect_timeout(&self) -> Duration {
@@ -284,25 +417,41 @@ impl DatabaseUrl {
 
     /// Whether nobody between here and the server could listen: a socket or a loopback address.
     pub fn is_local(&self) -> bool {
-        match &self.host {
-            Host::Socket(_) => true,
-            Host::Name(name) => {
-                name.eq_ignore_ascii_case("localhost")
-                    || name
-                        .parse::<IpAddr>()
-                        .is_ok_and(|address| address.is_loopback())
-            }
-        }
+        self.addresses.iter().all(|address| address.host.is_local())
+    }
+
+    /// Whether every place is a Unix socket, over which there is no TLS.
+    fn is_socket(&self) -> bool {
+        let is_socket = |address: &Address| matches!(address.host, Host::Socket(_));
+        self.addresses.iter().all(is_socket)
     }
 
     /// What the driver needs. `echo` logs every statement at level info; otherwise none is logged.
     ///
     /// Nothing comes from `PG*` variables or `~/.pgpass`, except that the driver leaves no way to
     /// take back `PGOPTIONS`, `PGSSLCERT` and `PGSSLKEY`; the configuration refuses those.
-    /// The result's `Debug` shows the password.
+    /// The result's `Debug` shows the password. It is the first of [`Self::attempts`] at the first place.
     pub fn to_connect_options(&self, echo: bool) -> PgConnectOptions {
+        self.connect_options(echo, self.first_mode())
+    }
+
+    /// What to try one after the other, and how each is called in a log: `prefer` goes on without
+    /// TLS and `allow` with it, where the first attempt was refused.
+    pub fn attempts(&self, echo: bool) -> Vec<(PgConnectOptions, &'static str)> {
+        let first = (self.connect_options(echo, self.first_mode()), "");
+        let second = match self.ssl.mode {
+            _ if self.is_socket() => None,
+            Some(SslMode::Prefer) | None => Some((PgSslMode::Disable, "without TLS")),
+            Some(SslMode::Allow) => Some((PgSslMode::Require, "with TLS")),
+            _ => None,
+        };
+        let second = second.map(|(mode, name)| (self.connect_options(echo, mode), name));
+        [first].into_iter().chain(second).collect()
+    }
+
+    fn connect_options(&self, echo: bool, mode: PgSslMode) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()
-            .port(self.port)
+            .port(self.port())
             .username(&self.user)
             .password(
                 self.password
@@ -313,16 +462,22 @@ impl DatabaseUrl {
             .application_name(self.application_name.as_deref().unwrap_or("gatepost"))
             // PgBouncer refuses this startup parameter, and PostgreSQL 12 made it unnecessary.
             .extra_float_digits(None)
-            .ssl_mode(self.driver_ssl_mode());
-        options = match &self.host {
+            .ssl_mode(mode);
+        options = match self.host() {
             Host::Name(name) => options.host(name),
             Host::Socket(directory) => options.host("localhost").socket(directory),
         };
         options = match &self.ssl.root_cert {
-            Some(path) => options.ssl_root_cert(path),
-            // No authority beside the driver's own: this covers what PGSSLROOTCERT says.
-            None => options.ssl_root_cert_from_pem(Vec::new()),
+            Some(path) if path.as_os_str() != SYSTEM_ROOTS => options.ssl_root_cert(path),
+            // Not left out: that would let PGSSLROOTCERT say it.
+            _ if matches!(mode, PgSslMode::VerifyFull) => {
+                options.ssl_root_cert_from_pem(roots::system())
+            }
+            _ => options.ssl_root_cert_from_pem(Vec::new()),
         };
+        if let Some(capacity) = self.statement_cache {
+            options = options.statement_cache_capacity(capacity);
+        }
         if let (Some(cert), Some(key)) = (&self.ssl.cert, &self.ssl.key) {
             options = options.ssl_client_cert(cert).ssl_client_key(key);
         }
@@ -335,14 +490,14 @@ impl DatabaseUrl {
         }
     }
 
-    fn driver_ssl_mode(&self) -> PgSslMode {
+    fn first_mode(&self) -> PgSslMode {
         // libpq speaks no TLS over sockets; the driver would ask for it, and fail.
-        if matches!(self.host, Host::Socket(_)) {
+        if matches!(self.host(), Host::Socket(_)) {
             return PgSslMode::Disable;
         }
         match self.ssl.mode.unwrap_or(SslMode::Prefer) {
-            SslMode::Disable => PgSslMode::Disable,
-            SslMode::Allow | SslMode::Prefer => PgSslMode::Prefer,
+            SslMode::Disable | SslMode::Allow => PgSslMode::Disable,
+            SslMode::Prefer => PgSslMode::Prefer,
             SslMode::Require if self.ssl.root_cert.is_none() => PgSslMode::Require,
             SslMode::Require | SslMode::VerifyCa => PgSslMode::VerifyCa,
             SslMode::VerifyFull => PgSslMode::VerifyFull,
@@ -361,11 +516,12 @@ impl DatabaseUrl {
     fn text(&self, password: Option<&str>) -> String {
         let user = parse::encode(&self.user);
         let password = password.map_or_else(String::new, |password| format!(":{password}"));
-        let (host, port) = (self.host.encoded(), self.port);
+        let addresses: Vec<_> = self.addresses.iter().map(Address::encoded).collect();
+        let addresses = addresses.join(",");
         let database = parse::encode(&self.database);
         let query = options::to_query(self);
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("postgres://{user}{password}@{host}:{port}/{database}{mark}{query}")
+        format!("postgres://{user}{password}@{addresses}/{database}{mark}{query}")
     }
 }
 
@@ -382,6 +538,12 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+impl Address {
+    fn encoded(&self) -> String {
+        format!("{}:{}", self.host.encoded(), self.port)
+    }
+}
+
 impl Host {
     fn parse(text: &str) -> Result<Self, UrlFault> {
         if text.is_empty() {
@@ -390,9 +552,6 @@ impl Host {
         if text.starts_with('/') && !text.contains('\0') {
             return Ok(Self::Socket(Path::new(text).to_path_buf()));
         }
-        if text.contains(',') {
-            return Err(UrlFault::SeveralHosts);
-        }
         let is_name = text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
@@ -400,6 +559,18 @@ impl Host {
             return Ok(Self::Name(text.to_owned()));
         }
         Err(UrlFault::Host)
+    }
+
+    fn is_local(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            Self::Name(name) => {
+                name.eq_ignore_ascii_case("localhost")
+                    || name
+                        .parse::<IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
+        }
     }
 
     fn encoded(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io, path::PathBuf};
 
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait};
+use sea_orm::DbErr;
 use serde_json::{Value, json};
 
 use super::{
@@ -15,6 +15,7 @@ use crate::{
     audit::{self, Doer, Entry, Target},
     clock::Clock,
     config::MetadataSchema,
+    database::db::Db,
     http::origin::Origin,
     problem::constraint,
 };
@@ -97,7 +98,7 @@ pub enum ImportError {
 ///
 /// The file's or the database's.
 pub async fn check(
-    db: &DatabaseConnection,
+    db: &Db,
     clock: &dyn Clock,
     source: &Source,
 ) -> Result<(Counts, Findings), ImportError> {
@@ -147,7 +148,7 @@ impl Seen {
 
 /// Compares lines with the users that there are, and empties the batch.
 async fn compare(
-    db: &DatabaseConnection,
+    db: &Db,
     source: &Source,
     batch: &mut Vec<(u64, Imported)>,
     counts: &mut Counts,
@@ -193,11 +194,7 @@ fn count(counts: &mut Counts, user: &Imported) {
 /// # Errors
 ///
 /// See [`ImportError`]. Each batch is written as a whole or not at all.
-pub async fn write(
-    db: &DatabaseConnection,
-    clock: &dyn Clock,
-    source: &Source,
-) -> Result<Counts, ImportError> {
+pub async fn write(db: &Db, clock: &dyn Clock, source: &Source) -> Result<Counts, ImportError> {
     let origin = Origin::program("import users");
     let mut counts = Counts::default();
     let mut batch = Vec::with_capacity(BATCH);
@@ -222,7 +219,7 @@ pub async fn write(
 }
 
 async fn write_batch(
-    db: &DatabaseConnection,
+    db: &Db,
     clock: &dyn Clock,
     origin: &Origin,
     batch: &mut Vec<Imported>,

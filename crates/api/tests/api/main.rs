@@ -21,6 +21,7 @@ mod login;
 mod mail_server;
 mod members;
 mod mfa;
+mod migrating;
 mod moving;
 mod organizations;
 mod outbox;

@@ -33,10 +33,12 @@ mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
 mod m20261121_000030_lineage;
+mod roots;
 mod runner;
 mod sql;
 
 pub use grants::grant_api_role;
+pub use roots::system_roots;
 pub use runner::{
     Applied, Down, MigrateError, Status, connect, down, expected_version, known, pending, stamp,
     status, up,

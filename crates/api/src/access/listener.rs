@@ -83,7 +83,7 @@ async fn connect(single: &Single) -> anyhow::Result<(PgListener, i64)> {
         let revision = revision.fetch_one(&mut listener).await?;
         anyhow::Ok((listener, revision))
     };
-    Ok(timeout(CONNECT_WITHIN, connected).await??)
+    timeout(CONNECT_WITHIN, connected).await?
 }
 
 /// Applies what is heard, until the connection is lost.

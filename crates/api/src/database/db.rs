@@ -93,13 +93,25 @@ impl Db {
         self.begin_with("").await
     }
 
+    /// The same, for statements that may take as long as `limit`.
+    ///
+    /// # Errors
+    ///
+    /// No connection, or no answer.
+    pub async fn begin_within(&self, limit: Duration) -> Result<DbTx, DbErr> {
+        self.begin_as("", limit).await
+    }
+
     /// The same, with SQL that is sent along with `BEGIN`.
     ///
     /// # Errors
     ///
     /// No connection, no answer, or what `settings` brings.
     pub(super) async fn begin_with(&self, settings: &str) -> Result<DbTx, DbErr> {
-        let limit = self.limits.now();
+        self.begin_as(settings, self.limits.now()).await
+    }
+
+    async fn begin_as(&self, settings: &str, limit: Duration) -> Result<DbTx, DbErr> {
         let mut held = Held::acquire(&self.pool, &self.connector).await?;
         let sql = self.begin_sql(limit) + settings;
         held.begin(&sql, self.limits.begin)

@@ -5,7 +5,6 @@
 
 mod options;
 mod parse;
-mod roots;
 #[cfg(test)]
 mod tests;
 
@@ -471,7 +470,7 @@ impl DatabaseUrl {
             Some(path) if path.as_os_str() != SYSTEM_ROOTS => options.ssl_root_cert(path),
             // Not left out: that would let PGSSLROOTCERT say it.
             _ if matches!(mode, PgSslMode::VerifyFull) => {
-                options.ssl_root_cert_from_pem(roots::system())
+                options.ssl_root_cert_from_pem(migration::system_roots())
             }
             _ => options.ssl_root_cert_from_pem(Vec::new()),
         };

@@ -82,6 +82,15 @@ pub async fn superuser(database: &str) -> PgConnection {
     connect(&cluster().await.superuser_url(), database).await
 }
 
+/// An empty database of the superuser's, as one of another system begins, and its URL.
+pub async fn foreign() -> String {
+    let name = format!("foreign_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let sql = format!("CREATE DATABASE {name}");
+    let mut admin = superuser("postgres").await;
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    renamed(&cluster().await.superuser_url(), &name)
+}
+
 async fn connect(url: &SecretString, database: &str) -> PgConnection {
     PgConnection::connect(&renamed(url, database))
         .await

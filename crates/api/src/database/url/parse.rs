@@ -36,7 +36,11 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, UrlFault> {
             (user, Some(password))
         });
     let mut parameters = Parameters::read(query)?;
-    let addresses = addresses(address, parameters.take("host"), parameters.take("port"))?;
+    let addresses = addresses(
+        address,
+        parameters.take("host"),
+        parameters.take("port").as_deref(),
+    )?;
     let addresses = addresses
         .iter()
         .map(|(host, port)| (host.as_str(), *port))
@@ -93,7 +97,7 @@ fn split_credentials(authority: &str) -> Result<(&str, &str), UrlFault> {
 fn addresses(
     authority: &str,
     hosts: Option<String>,
-    ports: Option<String>,
+    ports: Option<&str>,
 ) -> Result<Vec<(String, u16)>, UrlFault> {
     let written: Vec<_> = authority
         .split(',')
@@ -106,7 +110,7 @@ fn addresses(
             .map(|(host, _)| decode(host, "host"))
             .collect::<Result<_, _>>()?,
     };
-    let ports: Vec<u16> = match &ports {
+    let ports: Vec<u16> = match ports {
         Some(ports) => ports
             .split(',')
             .map(|port| {

@@ -5,7 +5,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 /// All of them, as PEM. Empty where the system has none: then nothing is trusted.
 ///
 /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, as they do for OpenSSL.
-pub(super) fn system() -> Vec<u8> {
+#[must_use]
+pub fn system_roots() -> Vec<u8> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!(%error, "a certificate of the system cannot be read");

@@ -40,8 +40,8 @@ mod sql;
 pub use grants::grant_api_role;
 pub use roots::system_roots;
 pub use runner::{
-    Applied, Down, MigrateError, Status, connect, down, expected_version, known, pending, stamp,
-    status, up,
+    Applied, Down, MigrateError, Status, connect, connect_any, down, expected_version, known,
+    pending, stamp, status, up,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;

@@ -83,7 +83,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, MigrateEr
         schema,
         api_role,
     } = settings;
-    let db = migration::connect(options).await?;
+    let db = migration::connect_any(options).await?;
     match command {
         Command::Up => match migration::up(&db, &schema).await {
             Ok(applied) => {

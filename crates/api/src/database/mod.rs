@@ -5,5 +5,6 @@ pub mod migrate;
 pub mod pattern;
 pub mod pool;
 pub mod retry;
+pub mod setup;
 pub mod tx;
 pub mod url;

@@ -78,6 +78,21 @@ pub async fn superuser(database: &str) -> PgConnection {
     connect(&cluster().await.superuser_url(), database).await
 }
 
+/// The URL of a role of the test's own.
+pub async fn url_of(role: &str, password: &str, database: &str) -> String {
+    let superuser = cluster().await.superuser_url();
+    let mut url = url::Url::parse(superuser.expose_secret()).unwrap();
+    url.set_username(role).unwrap();
+    url.set_password(Some(password)).unwrap();
+    url.set_path(database);
+    url.into()
+}
+
+/// A name that no other test has.
+pub fn name(start: &str) -> String {
+    format!("{start}_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn connect(url: &SecretString, database: &str) -> PgConnection {
     PgConnection::connect(&renamed(url, database))
         .await

@@ -41,6 +41,7 @@ mod role_requests;
 mod roles;
 mod service_accounts;
 mod sessions;
+mod setup;
 mod shell;
 mod signing_keys;
 mod smtp_sink;

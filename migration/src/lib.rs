@@ -37,7 +37,7 @@ mod runner;
 mod sql;
 mod statements;
 
-pub use grants::grant_api_role;
+pub use grants::{grant_api_role, grant_statements, tables};
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use runner::{
     Applied, Down, How, MigrateError, Status, connect, down, expected_version, going_back, known,

@@ -15,8 +15,17 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     create(path, 0o600)?.write_synced(content)
 }
 
+/// Makes a new file that only its owner can read, for more than fits into memory.
+///
+/// # Errors
+///
+/// The system's; also where a file exists.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    create(path, 0o600)
+}
+
 /// Writes a file that only its owner can read, in the place of one that may be there: after a crash
-/// or on a full disk it holds what it held before.
+/// or on a full disk it holds what it held before. Its owner stays its owner.
 ///
 /// # Errors
 ///
@@ -70,12 +79,31 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let draft = draft(path);
     let written = create(&draft, mode)
         .and_then(|file| file.write_synced(content))
+        .and_then(|()| keep_owner(path, &draft))
         .and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
         // The first error is the one to tell.
         let _ = fs::remove_file(&draft);
     }
     written.and_then(|()| sync_folder(path))
+}
+
+/// A server's key belongs to the server's user, whoever renews it.
+#[cfg(unix)]
+fn keep_owner(path: &Path, draft: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (Ok(before), now) = (fs::metadata(path), fs::metadata(draft)?) else {
+        return Ok(());
+    };
+    if (before.uid(), before.gid()) == (now.uid(), now.gid()) {
+        return Ok(());
+    }
+    chown(draft, Some(before.uid()), Some(before.gid()))
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg_attr(not(unix), expect(unused_variables))]

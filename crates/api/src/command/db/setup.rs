@@ -1,20 +1,12 @@
 //! `gatepost db setup`: database, owner and the role of the API.
 
-use std::{
-    io::{Read, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
-
-use anyhow::Context;
-use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use crate::database::{
     bundled::{API_ROLE, DATABASE, OWNER_ROLE},
     setup::{self, API_FILE, Names, OWNER_FILE, Report, SetupError},
-    url::DatabaseUrl,
 };
+use clap::Args;
 
 /// Refused because of what is there.
 const REFUSED: u8 = 4;
@@ -61,7 +53,7 @@ pub struct Setup {
 ///
 /// Standard input or output cannot be used.
 pub(super) async fn run(what: Setup, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let url = match admin_url(&what.admin_url)? {
+    let url = match super::given_url(&what.admin_url)? {
         Ok(url) => url,
         Err(fault) => {
             eprintln!("gatepost: the administrator's URL {fault}");
@@ -105,19 +97,6 @@ pub(super) async fn run(what: Setup, out: &mut dyn Write) -> anyhow::Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn admin_url(text: &str) -> anyhow::Result<Result<DatabaseUrl, crate::database::url::UrlFault>> {
-    if text != "-" {
-        return Ok(DatabaseUrl::parse(text));
-    }
-    let mut text = String::new();
-    std::io::stdin()
-        .take(64 * 1024)
-        .read_to_string(&mut text)
-        .context("cannot read the URL from standard input")?;
-    let text = SecretString::from(text);
-    Ok(DatabaseUrl::parse(text.expose_secret().trim()))
 }
 
 fn schema_of_settings() -> Result<String, String> {

@@ -11,7 +11,7 @@ mod account;
 mod error;
 mod home;
 mod passwords;
-mod programs;
+pub(super) mod programs;
 mod server;
 #[cfg(test)]
 mod tests;

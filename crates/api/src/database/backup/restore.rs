@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Read, path::Path, process::Stdio};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStdin},

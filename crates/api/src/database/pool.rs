@@ -140,6 +140,11 @@ pub(super) async fn primary(
     Ok(options)
 }
 
+/// The options of the first server, for who connects without the pool.
+pub(super) fn connect_options(config: &DatabaseConfig, url: &DatabaseUrl) -> PgConnectOptions {
+    in_schema(url.to_connect_options(config.echo), &config.schema)
+}
+
 /// Looks for tables in `schema`, and nowhere else.
 pub(super) fn in_schema(options: PgConnectOptions, schema: &str) -> PgConnectOptions {
     if schema == "public" {

@@ -3,6 +3,7 @@
 //! The driver's own parser ignores what it does not know, logs it by value and fills gaps from the
 //! environment, so a misspelt `sslmode` would quietly connect without verification.
 
+mod fault;
 mod options;
 mod parse;
 #[cfg(test)]
@@ -17,7 +18,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use thiserror::Error;
+
+pub use self::fault::UrlFault;
 
 /// How long a connection may take to be made when the URL has no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,102 +152,6 @@ impl FromStr for SslMode {
             .find(|mode| mode.as_str() == text)
             .ok_or(UrlFault::SslMode)
     }
-}
-
-/// Why a text is no database URL. Holds no part of the text that could belong to a password.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum UrlFault {
-    /// Not `postgres://` or one of its relatives.
-    #[error("is not a PostgreSQL URL; it has to start with postgres:// or postgresql://")]
-    Scheme,
-    /// A character that splits the URL in the wrong place.
-    #[error(
-        "cannot be split: {0}; percent-encode it in the user or password \
-         (`#` %23, `/` %2F, `?` %3F, `@` %40, `:` %3A, `%` %25, space %20)"
-    )]
-    Unescaped(&'static str),
-    /// `%` without two hexadecimal digits, or bytes that are no UTF-8 text.
-    #[error("has a bad percent-encoding in the {0}; a `%` itself is written %25")]
-    Encoding(&'static str),
-    /// A part that has to be there is not.
-    #[error("names no {0}")]
-    Missing(&'static str),
-    /// A host that is neither a name, an address nor a socket directory.
-    #[error("has a host that is neither a name, an IP address nor the directory of a socket")]
-    Host,
-    /// As many ports as hosts, or one for all.
-    #[error("names {hosts} hosts and {ports} ports; give one port for all hosts, or one for each")]
-    Ports {
-        /// How many hosts there are.
-        hosts: usize,
-        /// How many ports.
-        ports: usize,
-    },
-    /// A session that could not write.
-    #[error(
-        "asks for target_session_attrs={0}, but this program writes to its database: use read-write or primary"
-    )]
-    CannotWrite(&'static str),
-    /// `any` and several hosts: the first that answers may be a standby.
-    #[error(
-        "names several hosts and target_session_attrs=any, which could be a standby; use read-write"
-    )]
-    AnyOfSeveral,
-    /// Startup settings that a pooler in transaction mode refuses.
-    #[error(
-        "has `options` and statement-cache-capacity=0, which means a pooler in transaction mode: \
-         that refuses startup options; set them for the role (ALTER ROLE … SET …)"
-    )]
-    OptionsThroughPooler,
-    /// No authority that could vouch for the server, as libpq has it.
-    #[error(
-        "has sslmode={0}, which needs `sslrootcert=` with the file of the authority that signed the server's certificate"
-    )]
-    NoRootCert(&'static str),
-    /// Any public authority's certificate for any name would do.
-    #[error(
-        "has sslrootcert=system and the weak sslmode={0}: any certificate of any public authority would do; use verify-full"
-    )]
-    WeakWithSystem(&'static str),
-    /// A port that is not from 1 to 65535.
-    #[error(
-        "has a port that is not a number from 1 to 65535; if the password has one of `/?#@:`, percent-encode it"
-    )]
-    Port,
-    /// A parameter nobody knows; with its name and what was meant, if it looks like a known one.
-    #[error("has a parameter that does not exist{}", did_you_mean(.0.as_ref()))]
-    UnknownParameter(Option<(String, &'static str)>),
-    /// A parameter of libpq that would have no effect here.
-    #[error("has the parameter `{0}`, which is not supported; remove it")]
-    UnsupportedParameter(&'static str),
-    /// The same parameter twice.
-    #[error("has the parameter `{0}` twice")]
-    RepeatedParameter(&'static str),
-    /// A parameter with a value that it does not take.
-    #[error("has a bad `{name}`: it has to be {expected}")]
-    Value {
-        /// The parameter.
-        name: &'static str,
-        /// What it takes.
-        expected: &'static str,
-    },
-    /// Not one of the six modes.
-    #[error(
-        "has a bad `sslmode`: it has to be disable, allow, prefer, require, verify-ca or verify-full"
-    )]
-    SslMode,
-    /// A client certificate without its key, or the other way round.
-    #[error("has only one of `sslcert` and `sslkey`; they belong together")]
-    HalfACertificate,
-    /// A server setting that would undo the separation of tenants.
-    #[error("sets a parameter of the `app.` family in `options`; these belong to the program")]
-    ReservedSetting,
-}
-
-fn did_you_mean(names: Option<&(String, &'static str)>) -> String {
-    names.map_or_else(String::new, |(given, meant)| {
-        format!(": `{given}`; did you mean `{meant}`?")
-    })
 }
 
 impl DatabaseUrl {
@@ -400,6 +306,32 @@ impl DatabaseUrl {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same server for another role in another database: what is to be known of the way there
+    /// stays, a certificate and settings of this role go.
+    pub fn for_role(&self, user: &str, password: SecretString, database: &str) -> Self {
+        let mut other = self.to_database(database);
+        user.clone_into(&mut other.user);
+        other.password = Some(password);
+        (other.ssl.cert, other.ssl.key) = (None, None);
+        other.application_name = None;
+        other.options.clear();
+        other
+    }
+
+    /// The same for another database.
+    pub fn to_database(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Host, port and database, for people.
+    pub fn place(&self) -> String {
+        let places: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        format!("{}/{}", places.join(","), self.database)
     }
 
     /// How long a connection may take to be made: `connect_timeout`, else 5 s. The driver has no

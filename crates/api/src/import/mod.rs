@@ -6,6 +6,7 @@
 //! batch. Whatever is here already stays as it is, and ids follow from the ids of the source
 //! ([`ids`]): an import that was interrupted is run again, and goes on.
 
+mod holdings;
 pub mod ids;
 pub mod mapping;
 mod people;

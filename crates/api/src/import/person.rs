@@ -262,6 +262,9 @@ fn line(value: Value) -> Result<Line, (String, String)> {
 fn form(hash: &Result<Format, FormatFault>) -> String {
     match hash {
         Ok(format) => format.name().to_owned(),
+        Err(FormatFault::Unsupported { name, .. }) if name.contains("no known hash") => {
+            "unknown".to_owned()
+        }
         Err(
             FormatFault::Unsupported { name, .. }
             | FormatFault::Malformed { name, .. }

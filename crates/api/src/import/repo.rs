@@ -53,29 +53,32 @@ pub(super) async fn users(
     Ok(found)
 }
 
-/// Adds users. Arrays of texts stand for rows, and an empty text for nothing: one statement with
-/// one plan, however many they are.
+/// Arrays stand for rows, and an empty text for nothing: one statement with one plan, however many
+/// they are.
+const INSERT_USERS: &str =
+    "INSERT INTO users (id, email, email_normalized, username, username_normalized,
+        password_hash, password_must_change, password_changed_at, display_name,
+        profile_picture_url, locale, metadata, attributes, status, email_verified_at,
+        approved_at, last_login_at, created_at, updated_at, version)
+    SELECT id, email, email_normalized, NULLIF(username, ''), NULLIF(username_normalized, ''),
+        NULLIF(hash, ''), must_change, CASE WHEN hash <> '' THEN $16 END,
+        NULLIF(display_name, ''), NULLIF(picture, ''), NULLIF(locale, ''), metadata::jsonb,
+        attributes::jsonb, status, CASE WHEN proven THEN $16 END,
+        CASE WHEN status = 'active' THEN $16 END, NULLIF(last_login_at, '')::timestamptz,
+        created_at, $16, 1
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::bool[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
+        $13::text[], $14::bool[], $15::timestamptz[], $17::text[])
+        AS row (id, email, email_normalized, username, username_normalized, hash, must_change,
+            display_name, picture, locale, metadata, attributes, status, proven, created_at,
+            last_login_at)";
+
+/// Adds users.
 pub(super) async fn insert_users(
     db: &impl ConnectionTrait,
     users: &[(Uuid, Person)],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let sql = "INSERT INTO users (id, email, email_normalized, username, username_normalized,
-            password_hash, password_must_change, password_changed_at, display_name,
-            profile_picture_url, locale, metadata, attributes, status, email_verified_at,
-            approved_at, last_login_at, created_at, updated_at, version)
-        SELECT id, email, email_normalized, NULLIF(username, ''), NULLIF(username_normalized, ''),
-            NULLIF(hash, ''), must_change, CASE WHEN hash <> '' THEN $16 END,
-            NULLIF(display_name, ''), NULLIF(picture, ''), NULLIF(locale, ''), metadata::jsonb,
-            attributes::jsonb, status, CASE WHEN proven THEN $16 END,
-            CASE WHEN status = 'active' THEN $16 END, NULLIF(last_login_at, '')::timestamptz,
-            created_at, $16, 1
-        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::bool[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[],
-            $13::text[], $14::bool[], $15::timestamptz[], $17::text[])
-            AS row (id, email, email_normalized, username, username_normalized, hash, must_change,
-                display_name, picture, locale, metadata, attributes, status, proven, created_at,
-                last_login_at)";
     let texts = |get: fn(&Person) -> String| -> Value {
         let all: Vec<String> = users.iter().map(|(_, person)| get(person)).collect();
         all.into()
@@ -114,7 +117,7 @@ pub(super) async fn insert_users(
         now.into(),
         texts(|person| person.last_login_at.map(text_of).unwrap_or_default()),
     ];
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), INSERT_USERS, values);
     db.execute_raw(statement).await?;
     Ok(())
 }

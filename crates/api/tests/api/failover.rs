@@ -11,6 +11,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    guides,
     harness::{Client, PASSWORD, TestApp},
     own_server::{OwnServer, api_url_at},
 };
@@ -205,6 +206,27 @@ async fn a_promoted_standby_has_every_acknowledged_write_and_no_revoked_token() 
     );
     let bumps = "SELECT count(*) FROM audit_log WHERE action = 'sessions.epoch_bumped'";
     assert_eq!(pair.standby.sql("gatepost", bumps), "1");
+}
+
+#[actix_web::test]
+async fn the_guide_to_failover_runs_as_written() {
+    let pair = Pair::start().await;
+    let url = |server: &OwnServer| {
+        let port = server.port;
+        format!("postgres://postgres@127.0.0.1:{port}/gatepost")
+    };
+    let (primary, standby) = (url(&pair.primary), url(&pair.standby));
+    let variables = [("PRIMARY", primary.as_str()), ("STANDBY", &standby)];
+    let mut told = String::new();
+    for code in guides::commands(include_str!("../../../../docs/guides/failover.md")) {
+        if code.contains("pg_promote") {
+            pair.primary.stop("immediate");
+        }
+        told += &guides::shell(code, &pair.app.address, &variables).await;
+    }
+    for expected in ["sync", "\"status\":\"ok\"", "new primary: timeline 2"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
 }
 
 #[actix_web::test]

@@ -14,6 +14,7 @@ use gatepost::database::{migrate::migrate, pool, url::DatabaseUrl};
 use serde_json::json;
 
 use crate::{
+    guides,
     databases::read_config,
     harness::TestApp,
     own_server::{OwnServer, api_url_at, as_server_raw, free_port, run},
@@ -170,6 +171,10 @@ async fn without_a_direct_url_nothing_is_answered_from_memory() {
     let note = health.body["checks"]["database"]["note"].to_string();
     assert!(note.contains("nothing is answered from memory"), "{note}");
     assert_eq!(ada.get("/api/health/ready").await.status, 200);
+    let direct = format!("postgres://postgres@127.0.0.1:{}/gatepost", server.port);
+    for code in guides::commands(include_str!("../../../../docs/guides/pgbouncer.md")) {
+        guides::shell(code, &app.address, &[("DIRECT", &direct)]).await;
+    }
 }
 
 #[actix_web::test]

@@ -87,23 +87,10 @@ impl Mapping {
             }
             plan.fields.push((field, *kind, get));
         }
-        let objects = [
-            ("metadata", section.metadata.as_ref()),
-            ("attributes", section.attributes.as_ref()),
-        ];
-        let named: BTreeSet<_> = objects
-            .iter()
-            .filter_map(|(_, members)| *members)
-            .flat_map(Members::named)
-            .chain(used.iter().cloned())
-            .collect();
-        for (field, members) in objects {
-            if let Some(members) = members {
-                let object = known.object(field, members, &named)?;
-                let parts = object.parts.iter().flat_map(|(_, get)| &get.columns);
-                used.extend(parts.chain(&object.whole.columns).cloned());
-                plan.objects.push(object);
-            }
+        for object in known.objects(section, &used)? {
+            let parts = object.parts.iter().flat_map(|(_, get)| &get.columns);
+            used.extend(parts.chain(&object.whole.columns).cloned());
+            plan.objects.push(object);
         }
         let all = columns.unwrap_or_default().iter();
         plan.unused = all
@@ -173,6 +160,26 @@ impl Columns<'_> {
             columns,
             rule: None,
         })
+    }
+
+    /// The two objects of users; `used` are the columns that fields take.
+    fn objects(
+        &self,
+        section: &Section,
+        used: &BTreeSet<String>,
+    ) -> Result<Vec<Object>, MappingError> {
+        let objects = [
+            ("metadata", section.metadata.as_ref()),
+            ("attributes", section.attributes.as_ref()),
+        ];
+        let objects = objects
+            .into_iter()
+            .filter_map(|(field, members)| Some((field, members?)));
+        let members = objects.clone().flat_map(|(_, members)| members.named());
+        let named = members.chain(used.iter().cloned()).collect();
+        objects
+            .map(|(field, members)| self.object(field, members, &named))
+            .collect()
     }
 
     fn object(

@@ -1,16 +1,20 @@
 //! A PostgreSQL database, read in one snapshot, with rows as JSON.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use futures_util::TryStreamExt;
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::time::timeout;
 
 use super::{Column, Raw, SourceError, Wanted, quoted, select_list};
 use crate::{database::url::DatabaseUrl, import::report::Place};
 
 /// A column that only tables of this program's own have.
 const OURS: &str = "email_normalized";
+
+/// How long the other server may think, such as to sort a table, before it is given up.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A connection has a runtime of its own, because the caller's thread is one that blocks.
 fn blocking<T>(work: impl Future<Output = Result<T, SourceError>>) -> Result<T, SourceError> {
@@ -23,7 +27,8 @@ fn blocking<T>(work: impl Future<Output = Result<T, SourceError>>) -> Result<T, 
 
 async fn open(url: &DatabaseUrl) -> Result<PgConnection, SourceError> {
     let options = url.to_connect_options(false);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let connection = timely(url.connect_timeout(), PgConnection::connect_with(&options));
+    let mut connection = connection.await?;
     connection
         .execute(
             "SET TIME ZONE 'UTC'; SET DateStyle = 'ISO'; SET statement_timeout = 0;
@@ -31,6 +36,18 @@ async fn open(url: &DatabaseUrl) -> Result<PgConnection, SourceError> {
         )
         .await?;
     Ok(connection)
+}
+
+/// A server that vanished would be waited for for ever.
+async fn timely<T>(
+    patience: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    timeout(patience, work).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", patience.as_secs());
+        let error = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
+        Err(sqlx::Error::Io(error))
+    })
 }
 
 /// A name, or a schema's and a name.
@@ -46,10 +63,8 @@ pub(super) fn columns(url: &DatabaseUrl, table: &str) -> Result<Vec<Column>, Sou
                 ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision')
             FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
             ORDER BY attnum";
-        let found: Vec<(String, bool)> = sqlx::query_as(sql)
-            .bind(table_name(table))
-            .fetch_all(&mut db)
-            .await?;
+        let query = sqlx::query_as(sql).bind(table_name(table));
+        let found: Vec<(String, bool)> = timely(PATIENCE, query.fetch_all(&mut db)).await?;
         if found.is_empty() {
             let sql = "SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname
                     ELSE n.nspname || '.' || c.relname END
@@ -60,7 +75,7 @@ pub(super) fn columns(url: &DatabaseUrl, table: &str) -> Result<Vec<Column>, Sou
             return Err(SourceError::NoTable {
                 place: url.to_string(),
                 table: table.to_owned(),
-                there: sqlx::query_scalar(sql).fetch_all(&mut db).await?,
+                there: timely(PATIENCE, sqlx::query_scalar(sql).fetch_all(&mut db)).await?,
             });
         }
         if found.iter().any(|(name, _)| name == OURS) {
@@ -77,9 +92,9 @@ pub(super) fn columns(url: &DatabaseUrl, table: &str) -> Result<Vec<Column>, Sou
 pub(super) fn size(url: &DatabaseUrl, wanted: &Wanted) -> Result<u64, SourceError> {
     blocking(async {
         let sql = format!("SELECT count(*) FROM {}", table_name(&wanted.table));
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&mut open(url).await?)
-            .await?;
+        let mut db = open(url).await?;
+        let query = sqlx::query_scalar(AssertSqlSafe(sql));
+        let count: i64 = timely(PATIENCE, query.fetch_one(&mut db)).await?;
         Ok(count.unsigned_abs())
     })
 }
@@ -102,7 +117,7 @@ pub(super) fn read(
         let mut db = open(url).await?;
         let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch(&mut db);
         let mut number = 0;
-        while let Some(text) = rows.try_next().await? {
+        while let Some(text) = timely(PATIENCE, rows.try_next()).await? {
             number += 1;
             let row: Result<Map<String, Value>, _> = serde_json::from_str(&text);
             let row = row.map_err(|error| ("invalid_json", error.to_string()));

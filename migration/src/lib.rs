@@ -35,10 +35,10 @@ mod m20261121_000029_revision_notices;
 mod runner;
 mod sql;
 
-pub use grants::grant_api_role;
+pub use grants::{API_FUNCTIONS, api_rights, grant_api_role};
 pub use runner::{
-    Applied, Down, MigrateError, Status, connect, down, expected_version, known, pending, stamp,
-    status, up,
+    Applied, Down, LOCK_KEY, MigrateError, Status, connect, down, expected_version, known, pending,
+    stamp, status, up,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;

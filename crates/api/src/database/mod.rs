@@ -1,9 +1,11 @@
 //! PostgreSQL: where it is, how it is reached, and what one transaction is.
 
 pub mod bundled;
+pub mod check;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;
 pub mod retry;
+pub mod stats;
 pub mod tx;
 pub mod url;

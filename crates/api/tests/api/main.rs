@@ -5,6 +5,8 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod authzen;
+mod database_admin;
+mod database_check;
 mod databases;
 mod devices;
 mod documents;

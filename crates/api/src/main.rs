@@ -47,7 +47,7 @@ enum Command {
     Policy(policy::Policy),
     /// What other systems know, to be known here.
     #[command(subcommand)]
-    Import(Import),
+    Import(import::What),
     /// The settings.
     #[command(subcommand)]
     Config(Settings),
@@ -79,13 +79,6 @@ enum Audit {
     Verify(audit::Verify),
     /// Print the end of the chain, to be kept where this system cannot write.
     Anchor,
-}
-
-#[derive(Subcommand)]
-enum Import {
-    /// Users, with their password hashes, from a file of JSON lines (or CSV). Nothing is written
-    /// unless every line is acceptable.
-    Users(import::Users),
 }
 
 #[derive(Subcommand)]
@@ -141,9 +134,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(what) => {
             return Box::pin(policy::run(what, &SystemClock, &mut out)).await;
         }
-        Command::Import(Import::Users(what)) => {
-            let config = serve::settings_or_exit();
-            return Box::pin(import::users(&config, &SystemClock, &what, &mut out)).await;
+        Command::Import(what) => {
+            let config = serve::settings_or_exit;
+            return Box::pin(import::run(config, &SystemClock, what, &mut out)).await;
         }
         Command::Config(Settings::Check) => {
             let reading = config::read_environment();

@@ -4,6 +4,7 @@ use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::Args;
 
+use super::given_url;
 use crate::{
     clock::Clock,
     config::{self, DatabaseConfig},
@@ -18,8 +19,8 @@ use crate::{
 /// privilege; 7: the schema; 8: what the server is doing just now.
 #[derive(Args)]
 pub struct Check {
-    /// The database; else the one of `DATABASE_URL` and its relatives. A password on a command line
-    /// is seen by all on this machine: the settings are the better place.
+    /// The database; else the one of `DATABASE_URL` and its relatives. `-` reads it from standard
+    /// input: what stands on a command line is seen by all on this machine.
     url: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
@@ -43,7 +44,7 @@ const POOL: Pool = Pool {
 pub async fn run(what: &Check, clock: &dyn Clock, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let settings = config::read_database();
     let report = match (&what.url, settings) {
-        (Some(text), settings) => match DatabaseUrl::parse(text.trim()) {
+        (Some(text), settings) => match given_url(text)? {
             Ok(url) => Box::pin(report(what, &url, settings.ok().as_ref(), clock)).await,
             Err(fault) => check::unreadable(&fault),
         },

@@ -39,12 +39,12 @@ mod runner;
 mod sql;
 mod statements;
 
-pub use grants::{grant_api_role, grant_statements, tables};
+pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use roots::system_roots;
 pub use runner::{
-    Applied, Down, How, MigrateError, Status, connect, connect_any, down, expected_version,
-    going_back, known, pending, stamp, status, up, up_as,
+    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, connect_any, down,
+    expected_version, going_back, known, pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod bundled;
+pub mod check;
 pub mod connector;
 pub mod db;
 mod held;
@@ -10,6 +11,7 @@ pub mod pattern;
 pub mod pool;
 pub mod retry;
 pub mod setup;
+pub mod stats;
 pub mod tls;
 pub mod tx;
 pub mod url;

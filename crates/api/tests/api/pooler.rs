@@ -14,8 +14,8 @@ use gatepost::database::{migrate::migrate, pool, url::DatabaseUrl};
 use serde_json::json;
 
 use crate::{
-    guides,
     databases::read_config,
+    guides,
     harness::TestApp,
     own_server::{OwnServer, api_url_at, as_server_raw, free_port, run},
 };

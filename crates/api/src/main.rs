@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use gatepost::{
     clock::SystemClock,
-    command::{admin, audit, dev, health, import, keys, policy, serve},
+    command::{admin, audit, db, dev, health, import, keys, policy, serve},
     config, openapi,
 };
 
@@ -38,6 +38,8 @@ enum Command {
     #[command(subcommand)]
     Keys(Keys),
     Admin(admin::Admin),
+    #[command(subcommand)]
+    Db(db::Db),
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -120,6 +122,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(Keys::Rotate) => {
             keys::rotate(serve::settings_or_exit(), &SystemClock).await?;
         }
+        Command::Db(what) => return Box::pin(db::run(what, &mut out)).await,
         Command::Admin(admin) => return Box::pin(admin::run(admin)).await,
         Command::Audit(Audit::Verify(what)) => {
             let config = serve::settings_or_exit();

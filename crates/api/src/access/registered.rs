@@ -1,6 +1,6 @@
 //! What applications have registered: things of their own types, and where they stand.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
@@ -151,6 +151,9 @@ pub async fn find(
     if !is_type(kind) || !is_id(id) {
         return Ok(None);
     }
+    if !types(state).await?.contains(kind) {
+        return Ok(None);
+    }
     let load = async || {
         let found = look_up(state, kind, id).await?;
         Ok::<_, DbErr>(Some(Arc::new(Registration(found.map(Arc::new)))))
@@ -158,6 +161,29 @@ pub async fn find(
     let known = state.cache.registrations.get_or_load(key(kind, id), load);
     Ok(known.await?.and_then(|known| known.0.clone()))
 }
+
+/// The types of which anything is registered. Whoever registers nothing of a type can ask about any
+/// number of things of it without one question to the database.
+async fn types(state: &AppState) -> Result<Arc<HashSet<String>>, DbErr> {
+    let load = async || {
+        let tx = Tx::begin(state, &Scope::System).await?;
+        let statement = Statement::from_string(tx.get_database_backend(), TYPES_IN_USE);
+        let rows = tx.query_all_raw(statement).await?;
+        tx.commit().await?;
+        let types = rows.iter().map(|row| row.try_get_by_index(0));
+        Ok::<_, DbErr>(Some(Arc::new(types.collect::<Result<_, _>>()?)))
+    };
+    let known = state.cache.registered_types.get_or_load((), load).await?;
+    Ok(known.unwrap_or_default())
+}
+
+/// From each type to the next one in the index, however many things there are of it.
+const TYPES_IN_USE: &str = "WITH RECURSIVE used AS ( \
+         (SELECT type FROM resources ORDER BY type LIMIT 1) \
+         UNION ALL \
+         SELECT (SELECT r.type FROM resources r WHERE r.type > u.type ORDER BY r.type LIMIT 1) \
+         FROM used u WHERE u.type IS NOT NULL) \
+     SELECT type FROM used WHERE type IS NOT NULL";
 
 async fn look_up(state: &AppState, kind: &str, id: &str) -> Result<Option<Registered>, DbErr> {
     let sql = format!("SELECT {COLUMNS} FROM resources r WHERE r.type = $1 AND r.external_id = $2");

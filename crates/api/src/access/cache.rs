@@ -7,7 +7,7 @@
 //! is answered from memory.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc,
@@ -280,6 +280,39 @@ where
             && usable
         {
             self.entries.insert(key, (stamp, Arc::clone(value)));
+        }
+        Ok(found)
+    }
+
+    /// The entries of `keys`. Those that memory does not have are loaded together, if there are any.
+    pub async fn get_or_load_many<E>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        load: impl AsyncFnOnce(Vec<K>) -> Result<Vec<(K, Arc<V>)>, E>,
+    ) -> Result<HashMap<K, Arc<V>>, E> {
+        let usable = self.listening.load(Ordering::SeqCst);
+        let (mut found, mut stamps) = (HashMap::new(), HashMap::new());
+        for key in keys {
+            let stamp = self.stamp(&key);
+            match self.entries.get(&key) {
+                Some((made, value))
+                    if usable && made == stamp && !freshness::is_from_database() =>
+                {
+                    found.insert(key, value);
+                }
+                _ => {
+                    stamps.insert(key, stamp);
+                }
+            }
+        }
+        if stamps.is_empty() {
+            return Ok(found);
+        }
+        for (key, value) in load(stamps.keys().copied().collect()).await? {
+            if let Some(stamp) = stamps.get(&key).filter(|_| usable) {
+                self.entries.insert(key, (*stamp, Arc::clone(&value)));
+            }
+            found.insert(key, value);
         }
         Ok(found)
     }

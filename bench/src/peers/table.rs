@@ -96,7 +96,10 @@ impl Figures {
             // None was answered in time: nothing to divide by.
             return;
         }
-        self.p99.add(found.p99);
+        // `wrk` says 0 where it has seen too few.
+        if found.p99 > 0.0 {
+            self.p99.add(found.p99);
+        }
         self.cpu.add(own.as_secs_f64() * 1e6 / found.requests);
         self.postgres
             .add(postgres.as_secs_f64() * 1e6 / found.requests);

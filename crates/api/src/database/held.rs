@@ -4,7 +4,7 @@
 //! answers. So each statement has a limit here, and so has the way back into the pool, where the
 //! driver asks for a sign of life.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{cell::Cell, io, sync::Arc, time::Duration};
 
 use sea_orm::{DbErr, RuntimeErr, Statement, error::ConnAcquireErr};
 use sea_query_sqlx::SqlxValues;
@@ -24,6 +24,18 @@ use super::connector::Connector;
 /// A connection that is given back shows within this time that it can be used again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+tokio::task_local! {
+    /// Set while a connection is taken from the pool, if it turns out not to be one to use.
+    static IS_USELESS: Cell<bool>;
+}
+
+/// What the pool does with an idle connection that is not to be used any more: it is handed out, and
+/// dropped by [`Held::acquire`]. The driver would say farewell first, and over TLS wait for an answer.
+pub(super) fn is_useless() -> bool {
+    // Who takes connections in another way has none that grow old.
+    IS_USELESS.try_with(|flag| flag.set(true)).is_ok()
+}
+
 /// Gives the connection back when dropped, and rolls back what was not committed.
 pub(super) struct Held {
     /// Nothing once the peer did not answer in time.
@@ -35,18 +47,29 @@ pub(super) struct Held {
 impl Held {
     /// Waits for a connection, as long as the pool allows.
     pub(super) async fn acquire(pool: &PgPool, connector: &Arc<Connector>) -> Result<Self, DbErr> {
-        match pool.acquire().await {
-            Ok(connection) => Ok(Self {
-                connection: Some(connection),
-                in_transaction: false,
-                connector: Arc::clone(connector),
-            }),
-            Err(error) => {
-                connector.nudge();
-                Err(match error {
-                    sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
-                    other => DbErr::Conn(RuntimeErr::SqlxError(other.into())),
-                })
+        loop {
+            let acquire = async {
+                let acquired = pool.acquire().await;
+                (acquired, IS_USELESS.with(Cell::get))
+            };
+            match IS_USELESS.scope(Cell::new(false), acquire).await {
+                (Ok(connection), true) => drop(connection.detach()),
+                (Ok(connection), false) => {
+                    return Ok(Self {
+                        connection: Some(connection),
+                        in_transaction: false,
+                        connector: Arc::clone(connector),
+                    });
+                }
+                (Err(error), _) => {
+                    connector.nudge();
+                    return Err(match error {
+                        sqlx::Error::PoolTimedOut => {
+                            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
+                        }
+                        other => DbErr::Conn(RuntimeErr::SqlxError(other.into())),
+                    });
+                }
             }
         }
     }

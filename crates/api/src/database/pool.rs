@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::{
     connector::{Chosen, Connector, Unreachable, watch},
     db::{Db, Limits},
+    held::is_useless,
     url::DatabaseUrl,
 };
 use crate::config::DatabaseConfig;
@@ -79,16 +80,11 @@ fn options(
             let is_fresh = metadata.idle_for < RESTED && !stopping.load(Ordering::SeqCst);
             Box::pin(async move {
                 if is_retired {
-                    // As an error, so that it is closed without a farewell, which could hang.
-                    return Err(sqlx::Error::WorkerCrashed);
+                    return Ok(is_useless());
                 }
-                if is_fresh {
-                    return Ok(true);
-                }
-                Ok(matches!(
-                    timeout(PATIENCE, connection.ping()).await,
-                    Ok(Ok(()))
-                ))
+                let is_alive =
+                    is_fresh || matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(())));
+                Ok(is_alive || is_useless())
             })
         })
 }

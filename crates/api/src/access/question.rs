@@ -51,7 +51,13 @@ pub async fn allows_below(
         return Ok(false);
     }
     let asked = Asked::new(state, &actor.subject, located, below.as_slice(), permission);
-    if let Some(known) = asked.as_ref().and_then(|asked| recall(state, asked)) {
+    let known = asked
+        .as_ref()
+        .and_then(|asked| state.cache.memo.recall(asked));
+    if let Some(known) = known
+        .as_ref()
+        .filter(|known| !state.decisions.keeps(known.allow))
+    {
         return Ok(known.allow);
     }
     let mut resource = resource(located);
@@ -66,14 +72,11 @@ pub async fn allows_below(
         grants: grants(&actor.subject, located),
         context: context(state, json!({ "ip": origin.ip })),
     };
+    if let Some(known) = known {
+        state.decisions.note(&input, Ok(&known));
+        return Ok(known.allow);
+    }
     Ok(decide(state, asked, &input).await?.allow)
-}
-
-/// What the policy said to the same question before; nothing for what the decision log keeps, which
-/// is told of every question.
-pub fn recall(state: &AppState, asked: &Asked) -> Option<Decision> {
-    let known = state.cache.memo.recall(asked)?;
-    (!state.decisions.keeps(known.allow)).then_some(known)
 }
 
 /// Asks the policy; what it says is kept for when the same is `asked` again.

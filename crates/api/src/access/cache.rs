@@ -22,6 +22,7 @@ use super::{
     actor::{Holder, HolderType, Principal, SessionState, Subject},
     freshness,
     key::KeyState,
+    memo::Memo,
     registered::{Key, Registration},
     resource::{Located, ResourceRef, ResourceType},
 };
@@ -126,6 +127,8 @@ pub struct Caches {
     pub resources: Cached<ResourceRef, Located>,
     /// What applications have registered, and what they are known not to have.
     pub registrations: Cached<Key, Registration>,
+    /// What the policy has said.
+    pub memo: Memo,
     /// The last revision that was heard of.
     revision: AtomicI64,
     listening: Arc<AtomicBool>,
@@ -148,6 +151,7 @@ impl Default for Caches {
             subjects: Cached::new(&listening),
             resources: Cached::new(&listening),
             registrations: Cached::new(&listening),
+            memo: Memo::default(),
             revision: AtomicI64::new(0),
             listening,
         }

@@ -97,7 +97,7 @@ impl fmt::Display for ResourceRef {
 }
 
 /// A resource that exists, with all that stands above it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Located {
     /// The resource itself.
     pub resource: ResourceRef,

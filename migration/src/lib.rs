@@ -32,6 +32,7 @@ mod m20261121_000026_search;
 mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
+mod m20261121_000034_grants;
 mod runner;
 mod sql;
 
@@ -78,6 +79,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000027_resources::MIGRATION),
             Box::new(m20261121_000028_decision_log::MIGRATION),
             Box::new(m20261121_000029_revision_notices::MIGRATION),
+            Box::new(m20261121_000034_grants::MIGRATION),
         ]
     }
 }

@@ -333,6 +333,12 @@ async fn update(
     now: DateTime<Utc>,
 ) -> Result<(), ResourceError> {
     let has_moved = has_moved(before, &after);
+    if before.organization_id != after.organization_id {
+        // Nobody has judged who may be let in there.
+        for holder in repo::end_roles(&**tx, before.id).await? {
+            tx.changed(Change::grants(holder));
+        }
+    }
     let mut row = active(after, now);
     row.version = Set(before.version + 1);
     let row = repo::save(&**tx, row).await?;

@@ -1,5 +1,7 @@
 //! The use cases of registered resources. Transactions begin and end here.
 
+use std::sync::Arc;
+
 use entity::resource;
 use sea_orm::{ColumnTrait, Condition, sea_query::LockType};
 use serde_json::json;
@@ -17,7 +19,7 @@ use crate::{
     access::{
         cache::Change,
         permit::{self, Permit},
-        registered::{self, Registered},
+        registered::{self, Registered, Spot},
         resource::ResourceType,
     },
     audit,
@@ -109,7 +111,8 @@ pub async fn read(
     id: &str,
 ) -> Result<ResourceView, ResourceError> {
     let known = known(state, kind, id).await?;
-    let place = permit::narrow::<Read, _>(state, permit, known.base.resource).await?;
+    let spot = Spot::Registered(Arc::new(known));
+    let place = permit::narrow_to::<Read, _>(state, permit, &spot).await?;
     let tx = Tx::begin(state, &place.scope()).await?;
     let row = repo::find(&*tx, kind, id).await?;
     let view = match row {

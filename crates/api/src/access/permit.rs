@@ -289,7 +289,9 @@ async fn demand(
     registered: Option<Arc<Registered>>,
     demanded: Demand,
 ) -> Result<Granted, Problem> {
-    let about = registered.as_deref().map_or(About::Ours(&located), About::Registered);
+    let about = registered
+        .as_deref()
+        .map_or(About::Ours(&located), About::Registered);
     let allows = async |permission: &str| {
         question::allows_on(state, &actor, &origin, permission, &about).await
     };
@@ -341,7 +343,9 @@ async fn anywhere(
         let Some(located) = located else {
             continue;
         };
-        let about = registered.as_deref().map_or(About::Ours(&located), About::Registered);
+        let about = registered
+            .as_deref()
+            .map_or(About::Ours(&located), About::Registered);
         if question::allows_on(state, &actor, &origin, demanded.name, &about).await? {
             if demanded.step_up {
                 step_up::demand(state, &actor).await?;

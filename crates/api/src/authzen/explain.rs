@@ -80,9 +80,7 @@ impl<'a> Explainer<'a> {
             let matched = answer.context.matched_grants.as_deref().unwrap_or_default();
             answer.context.grants = Some(grants(explain.subject.as_deref(), matched));
         } else if hidden != Hidden::Ours && explain.subject.is_some() {
-            answer.context.would_allow = self
-                .would_allow(input, &explain, hidden)
-                .await?;
+            answer.context.would_allow = self.would_allow(input, &explain, hidden).await?;
         }
         Ok(answer)
     }

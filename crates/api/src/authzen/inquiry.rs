@@ -215,8 +215,7 @@ impl<'a> Inquiry<'a> {
 
     fn hidden(&self, known: Option<&Subject>, standing: &Standing, own: bool) -> Hidden {
         let holds_nothing =
-            known
-            .is_none_or(|known| !question::holds_any(known, &standing.base, &standing.below));
+            known.is_none_or(|known| !question::holds_any(known, &standing.base, &standing.below));
         let is_hidden = own && holds_nothing && self.is_foreign_ground(&standing.base);
         match standing.below.places.first() {
             _ if !is_hidden => Hidden::No,

@@ -11,12 +11,7 @@ use super::{
     repo::{self, Inviting},
 };
 use crate::{
-    access::{
-        actor::Principal,
-        permit::Permit,
-        registered::Spot,
-        resource::ResourceRef,
-    },
+    access::{actor::Principal, permit::Permit, registered::Spot, resource::ResourceRef},
     audit::{self, Doer},
     crypto::token::{Token, TokenKind},
     database::tx::{Scope, Tx},

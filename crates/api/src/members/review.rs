@@ -22,8 +22,8 @@ use crate::{
     },
     database::tx::{Scope, Tx},
     http::page::{Limit, Page},
-    problem::{Code, Problem},
     policy::Place,
+    problem::{Code, Problem},
     role_assignments::model::{GroupName, ResourceName},
     state::AppState,
 };

@@ -144,10 +144,7 @@ struct HolderRow {
 }
 
 /// Takes away the roles that are held on resources and on all below them; says who held them.
-pub(super) async fn end_roles(
-    txn: &impl ConnectionTrait,
-    id: Uuid,
-) -> Result<Vec<Holder>, DbErr> {
+pub(super) async fn end_roles(txn: &impl ConnectionTrait, id: Uuid) -> Result<Vec<Holder>, DbErr> {
     let sql = "DELETE FROM user_role_assignments a USING resources r \
                WHERE a.resource_type = 'resource' AND a.resource_id = r.id \
                  AND (r.id = $1 OR r.ancestors @> ARRAY[$1]) \

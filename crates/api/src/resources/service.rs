@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::{
     model::{
-        BatchAnswer, Manage, ManageAnywhere, NewResource, Parent, Read, ReadAnywhere, ResourceBody,
+        BatchAnswer, ManageAnywhere, NewResource, Parent, Read, ReadAnywhere, ResourceBody,
         ResourceError, ResourceView,
     },
-    plan::{Plan, stands_at},
+    plan::{Plan, judge, stands_at},
     repo,
 };
 use crate::{
@@ -142,6 +142,17 @@ async fn known(state: &AppState, kind: &str, id: &str) -> Result<Registered, Res
     found.into_iter().next().ok_or(ResourceError::NotFound)
 }
 
+/// What it stands right below.
+async fn above(state: &AppState, known: &Registered) -> Result<Spot, ResourceError> {
+    let parent = known.parent();
+    Ok(match (known.below.ids.len(), parent.id) {
+        (2.., Some(id)) => {
+            Spot::Registered(Arc::new(self::known(state, &parent.r#type, &id).await?))
+        }
+        _ => known.base.resource.into(),
+    })
+}
+
 /// Registers one resource, or changes what is registered of it; says whether it is new.
 pub async fn put(
     state: &AppState,
@@ -222,7 +233,7 @@ pub async fn delete(
     if_match: &IfMatch,
 ) -> Result<Revised<()>, ResourceError> {
     let known = known(state, kind, id).await?;
-    let place = permit::narrow::<Manage, _>(state, permit, known.base.resource).await?;
+    let place = judge(state, permit, &above(state, &known).await?).await?;
     let mut tx = Tx::begin(state, &place.scope()).await?;
     repo::move_places(&*tx).await?;
     let row = repo::lock(&*tx, vec![known.id], LockType::Update)

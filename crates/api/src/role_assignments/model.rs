@@ -96,7 +96,14 @@ impl ResourceName {
         match (self.r#type.parse(), &self.id) {
             (Ok(ResourceType::System), None) => Ok(ResourceRef::SYSTEM.into()),
             (Ok(ResourceType::System), Some(_)) => Err(AssignmentError::ResourceId),
-            (Ok(kind @ (ResourceType::Organization | ResourceType::Account | ResourceType::Project)), id) => {
+            (
+                Ok(
+                    kind @ (ResourceType::Organization
+                    | ResourceType::Account
+                    | ResourceType::Project),
+                ),
+                id,
+            ) => {
                 let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
                 let id = id.ok_or(AssignmentError::ResourceId)?;
                 Ok(ResourceRef::new(kind, id).into())

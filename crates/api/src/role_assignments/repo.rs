@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use entity::{group, project, resource, role, service_account, user, user_role_assignment};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
-    EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement, sea_query::Expr,
+    EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 

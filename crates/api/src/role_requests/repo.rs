@@ -9,11 +9,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::model::{NewRoleRequest, RequestError, RequestFilter, RequestStatus};
-use crate::{
-    access::resource::ResourceRef,
-    http::page::Cut,
-    roles::reach::Reach,
-};
+use crate::{access::resource::ResourceRef, http::page::Cut, roles::reach::Reach};
 
 use role_request::{ActiveModel, Column, Entity, Model};
 
@@ -197,10 +193,7 @@ struct Name {
 }
 
 /// What the resource of a request is called; nothing for the system.
-pub(super) async fn name(
-    txn: &impl ConnectionTrait,
-    row: &Model,
-) -> Result<Option<String>, DbErr> {
+pub(super) async fn name(txn: &impl ConnectionTrait, row: &Model) -> Result<Option<String>, DbErr> {
     let sql = "SELECT name FROM organizations WHERE $1 = 'organization' AND id = $2 \
                UNION ALL SELECT name FROM accounts WHERE $1 = 'account' AND id = $2 \
                UNION ALL SELECT name FROM projects WHERE $1 = 'project' AND id = $2 \

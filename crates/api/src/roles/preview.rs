@@ -319,7 +319,10 @@ async fn held(
              OR (a.resource_type = 'resource' \
                  AND (a.resource_id = t.id OR a.resource_id = ANY (t.ancestors))))";
     let principals: Vec<Uuid> = pairs.iter().map(|pair| pair.principal_id).collect();
-    let kinds: Vec<String> = pairs.iter().map(|pair| pair.kind.as_str().to_owned()).collect();
+    let kinds: Vec<String> = pairs
+        .iter()
+        .map(|pair| pair.kind.as_str().to_owned())
+        .collect();
     let resources: Vec<Uuid> = pairs.iter().map(|pair| pair.resource_id).collect();
     let values: [Value; 4] = [
         principals.into(),

@@ -51,6 +51,17 @@ const RIGHTS: [(&str, &str); 32] = [
     ("webauthn_challenges", ALL),
 ];
 
+/// All tables of the newest schema.
+pub fn tables() -> impl Iterator<Item = &'static str> {
+    RIGHTS.iter().map(|(table, _)| *table)
+}
+
+/// What [`grant_api_role`] runs, for a transaction of somebody else's. The names are not quoted.
+pub fn grant_statements(schema: &str, role: &str) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    statements(&quoted(schema), &quoted(role))
+}
+
 /// Gives `role` exactly the rights that the API needs, and takes back any other on our tables.
 ///
 /// Call it after each migration: a new table has no rights yet. If `role` is the role that is

@@ -33,23 +33,31 @@ mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
 mod m20261121_000034_grants;
+mod plan;
 mod runner;
 mod sql;
+mod statements;
 
-pub use grants::grant_api_role;
+pub use grants::{grant_api_role, grant_statements, tables};
+pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use runner::{
-    Applied, Down, MigrateError, Status, connect, down, expected_version, known, pending, stamp,
-    status, up,
+    Applied, Down, How, MigrateError, Status, connect, down, expected_version, going_back, known,
+    pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;
+use sql::SqlMigration;
+pub use statements::Mode;
 
 /// The steps, in the order in which they were made.
 pub struct Migrator;
 
-#[async_trait::async_trait]
-impl MigratorTrait for Migrator {
-    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+impl Migrator {
+    #[expect(
+        clippy::vec_box,
+        reason = "a box of its own is what each becomes in `migrations`"
+    )]
+    fn steps() -> Vec<Box<SqlMigration>> {
         vec![
             Box::new(m20261121_000001_users::MIGRATION),
             Box::new(m20261121_000002_sessions::MIGRATION),
@@ -82,4 +90,21 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000034_grants::MIGRATION),
         ]
     }
+}
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        let steps = Self::steps().into_iter();
+        steps.map(|step| step as Box<dyn MigrationTrait>).collect()
+    }
+}
+
+/// The SQL that takes a step, as it is run in `schema`.
+pub fn sql_of(name: &str, schema: &str) -> Option<String> {
+    let step = Migrator::steps()
+        .into_iter()
+        .find(|step| step.name() == name)?;
+    let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+    Some(sql::complete(step.up, &quoted))
 }

@@ -1,16 +1,19 @@
 //! `gatepost-migrate`: brings a database to the schema of this version, or back.
 //!
-//! Exit status: 0 done, 1 refused or failed, 69 no connection, 78 wrong settings.
+//! Exit status: 0 done, 1 refused or failed, 69 no connection, 75 others are in the way, 78 wrong
+//! settings.
 
+mod output;
 mod settings;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use migration::{Down, MigrateError, Status};
+use migration::{Down, How, MigrateError};
 use settings::Settings;
 
 const EX_UNAVAILABLE: u8 = 69;
+const EX_TEMPFAIL: u8 = 75;
 const EX_CONFIG: u8 = 78;
 
 /// Changes Gatepost's schema, step by step. Safe to start several times at once.
@@ -27,13 +30,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Takes all missing steps, and gives `DATABASE_API_ROLE` its rights
-    Up,
+    /// Takes all missing steps, and gives the API's role its rights: `DATABASE_API_ROLE`, else the
+    /// user of `DATABASE_URL` if that is not the owner's
+    Up(Waiting),
+    /// Tells what taking the missing steps would do: the locks of each, whom they keep waiting, and
+    /// how many rows the server believes the tables to have. Changes nothing
+    Plan {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+        /// The SQL of the missing steps, for those who want to read it
+        #[arg(long, conflicts_with = "json")]
+        sql: bool,
+    },
     /// Shows which steps are taken, since when, and which are missing
     Status,
     /// Lists the steps that this program knows, newest first
     History,
-    /// Takes steps back, with the data they hold
+    /// Takes steps back. Refused if that would throw data away
     Down {
         /// How many
         #[arg(short = 'n', default_value_t = 1, value_name = "N")]
@@ -41,6 +55,11 @@ enum Command {
         /// Everything after this step, or the start of its name
         #[arg(long, value_name = "NAME", conflicts_with = "steps")]
         to: Option<String>,
+        /// Go back although data is lost
+        #[arg(long)]
+        lose_data: bool,
+        #[command(flatten)]
+        waiting: Waiting,
     },
     /// Notes that the schema stands after a step, without running anything
     Stamp {
@@ -50,6 +69,23 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+#[derive(clap::Args, Clone, Copy)]
+struct Waiting {
+    /// How long a step that does not get its locks is tried again, in seconds. Each try gives up
+    /// after 2 s, so that nobody waits behind it for longer
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    wait_for_locks: u64,
+}
+
+impl Waiting {
+    fn how(self, lose_data: bool) -> How {
+        How {
+            patience: Duration::from_secs(self.wait_for_locks),
+            lose_data,
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -85,7 +121,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, MigrateEr
     } = settings;
     let db = migration::connect(options).await?;
     match command {
-        Command::Up => match migration::up(&db, &schema).await {
+        Command::Up(waiting) => match migration::up_as(&db, &schema, waiting.how(false)).await {
             Ok(applied) => {
                 for name in &applied {
                     println!("applied  {name}");
@@ -94,25 +130,41 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, MigrateEr
                     migration::grant_api_role(&db, &role).await?;
                     println!("granted  rights to role {role}");
                 }
-                print_summary(&migration::status(&db).await?);
+                output::print_summary(&migration::status(&db).await?);
             }
             // A deployment in a second region runs the same steps; there is nothing to do in it.
             Err(error @ MigrateError::Standby) => println!("Nothing done: {error}."),
             Err(error) => return Err(error),
         },
-        Command::Status => print_status(&migration::status(&db).await?),
-        Command::History => print_history(&migration::status(&db).await?),
-        Command::Down { steps, to } => {
+        Command::Status => output::print_status(&migration::status(&db).await?),
+        Command::History => output::print_history(&migration::status(&db).await?),
+        Command::Plan { json, sql } => {
+            let planned = migration::plan(&db).await?;
+            if sql {
+                output::print_sql(&planned, &schema);
+            } else if json {
+                output::print_plan_json(&planned, &schema);
+            } else {
+                output::print_plan(&planned);
+            }
+        }
+        Command::Down {
+            steps,
+            to,
+            lose_data,
+            waiting,
+        } => {
             let how_far = to.map_or(Down::Steps(steps), Down::To);
-            for name in migration::down(&db, &schema, &how_far).await? {
+            let how = waiting.how(lose_data);
+            for name in migration::down(&db, &schema, &how_far, how).await? {
                 println!("undone   {name}");
             }
-            print_summary(&migration::status(&db).await?);
+            output::print_summary(&migration::status(&db).await?);
         }
         Command::Stamp { name, yes: true } => {
             let name = migration::stamp(&db, &schema, &name).await?;
             println!("stamped  {name}");
-            print_summary(&migration::status(&db).await?);
+            output::print_summary(&migration::status(&db).await?);
         }
         Command::Stamp { name, yes: false } => {
             println!(
@@ -123,52 +175,6 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, MigrateEr
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn print_status(status: &Status) {
-    for step in &status.applied {
-        println!("applied  {}  {}", step.at, step.name);
-    }
-    for name in &status.pending {
-        println!("pending  {:19}  {name}", "-");
-    }
-    for step in &status.unknown {
-        println!("unknown  {}  {}", step.at, step.name);
-    }
-    print_summary(status);
-}
-
-fn print_history(status: &Status) {
-    let current = status.applied.last().map(|step| step.name.as_str());
-    for name in migration::known().iter().rev() {
-        let mark = if Some(name.as_str()) == current {
-            "  (current)"
-        } else {
-            ""
-        };
-        println!("{name}{mark}");
-    }
-}
-
-fn print_summary(status: &Status) {
-    if !status.unknown.is_empty() {
-        println!(
-            "The database is newer than this program: it has taken {} that are not known here.",
-            count(status.unknown.len())
-        );
-    }
-    if status.pending.is_empty() {
-        println!("The schema is up to date.");
-    } else {
-        println!("Missing: {}.", count(status.pending.len()));
-    }
-}
-
-fn count(steps: usize) -> String {
-    match steps {
-        1 => "1 step".to_owned(),
-        steps => format!("{steps} steps"),
-    }
 }
 
 fn exit_status(error: &MigrateError) -> u8 {
@@ -182,6 +188,7 @@ fn exit_status(error: &MigrateError) -> u8 {
         | MigrateError::OtherSchema { .. }
         | MigrateError::Role(_) => EX_CONFIG,
         MigrateError::Connect(_) | MigrateError::ReadOnly => EX_UNAVAILABLE,
+        MigrateError::Blocked { .. } | MigrateError::Locked { .. } => EX_TEMPFAIL,
         _ => 1,
     }
 }

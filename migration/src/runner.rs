@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm_migration::{
     prelude::*,
-    sea_orm::{DatabaseConnection, DbBackend, Statement},
+    sea_orm::{DatabaseConnection, DbBackend, RuntimeErr, Statement},
 };
 use sqlx::{
     Connection, PgConnection,
@@ -13,12 +13,19 @@ use sqlx::{
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use crate::Migrator;
+use crate::{
+    Migrator,
+    plan::{self, Loss},
+};
 
 /// What the lock is called in `pg_locks`: any number, as long as it never changes.
 const LOCK_KEY: i64 = 0x67_61_74_65_70_6f_73_74;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_mins(15);
+/// Between two tries of a step that did not get its locks: the first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often those who hold the locks are asked for.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Why the schema was left as it is.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +73,25 @@ pub enum MigrateError {
         /// What the database said.
         source: DbErr,
     },
+    /// A step did not get its locks for as long as it was to try.
+    #[error(
+        "{name}: a lock that it needs was not free in {tries} tries, so nothing was done. {holders} \
+         Run it again when they have finished, or end them with SELECT pg_terminate_backend(…)"
+    )]
+    Blocked {
+        /// The step.
+        name: String,
+        /// How often it tried.
+        tries: u32,
+        /// Who holds it, in words.
+        holders: String,
+    },
+    /// Steps back would throw data away.
+    #[error(
+        "going back would delete what came after:\n{}\nNothing was done. Make a backup \
+         (gatepost db backup), or accept the loss with --lose-data", list(.0)
+    )]
+    WouldLose(Vec<Loss>),
     /// A statement outside the steps failed.
     #[error("{0}")]
     Database(#[from] DbErr),
@@ -90,12 +116,52 @@ pub async fn connect(options: PgConnectOptions) -> Result<DatabaseConnection, Mi
     Ok(sea_orm_migration::sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
+fn list(losses: &[Loss]) -> String {
+    let lines = losses.iter().map(|loss| {
+        let Loss { step, what, rows } = loss;
+        format!(
+            "  {step}: {what} ({rows} {})",
+            if *rows == 1 { "row" } else { "rows" }
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How steps are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// How long a step that does not get its locks is tried again. Each try waits 2 s at most, so
+    /// that requests do not queue behind it for longer.
+    pub patience: Duration,
+    /// Whether steps back may throw data away.
+    pub lose_data: bool,
+}
+
+impl Default for How {
+    /// Five minutes, and no data is lost.
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_mins(5),
+            lose_data: false,
+        }
+    }
+}
+
 /// Takes every missing step and returns their names. Programs that try at the same time wait for
 /// the first, and then find nothing left to do.
 ///
 /// `schema` is made if it does not exist; the search path of `db` must begin with it. A database
 /// that is newer than this program is left alone, unless steps are missing too.
 pub async fn up(db: &DatabaseConnection, schema: &str) -> Result<Vec<String>, MigrateError> {
+    up_as(db, schema, How::default()).await
+}
+
+/// The same, with another patience.
+pub async fn up_as(
+    db: &DatabaseConnection,
+    schema: &str,
+    how: How,
+) -> Result<Vec<String>, MigrateError> {
     let mut lock = Lock::acquire(db).await?;
     lock.make_schema(schema).await?;
     check_schema(db, schema).await?;
@@ -105,8 +171,7 @@ pub async fn up(db: &DatabaseConnection, schema: &str) -> Result<Vec<String>, Mi
         status.refuse_unknown()?;
     }
     for name in &status.pending {
-        lock.check().await?;
-        Migrator::up(db, Some(1)).await.map_err(in_step(name))?;
+        lock.take(db, name, Way::Up, how.patience).await?;
         info!(migration = name, "applied");
     }
     lock.release().await;
@@ -122,14 +187,15 @@ pub enum Down {
     To(String),
 }
 
-/// Takes steps back, newest first, and returns their names. The data they hold is lost.
-pub async fn down(
+/// The steps that would be taken back, newest first. Only reads.
+///
+/// # Errors
+///
+/// The database's; also if it knows steps that this program does not.
+pub async fn going_back(
     db: &DatabaseConnection,
-    schema: &str,
     how_far: &Down,
 ) -> Result<Vec<String>, MigrateError> {
-    let mut lock = Lock::acquire(db).await?;
-    check_schema(db, schema).await?;
     let status = status(db).await?;
     status.refuse_unknown()?;
     let mut names: Vec<String> = status.applied.into_iter().map(|step| step.name).collect();
@@ -143,9 +209,28 @@ pub async fn down(
     };
     let mut undone = names.split_off(keep);
     undone.reverse();
+    Ok(undone)
+}
+
+/// Takes steps back, newest first, and returns their names. Refuses to throw data away unless
+/// `how` says that it may be lost.
+pub async fn down(
+    db: &DatabaseConnection,
+    schema: &str,
+    how_far: &Down,
+    how: How,
+) -> Result<Vec<String>, MigrateError> {
+    let mut lock = Lock::acquire(db).await?;
+    check_schema(db, schema).await?;
+    let undone = going_back(db, how_far).await?;
+    if !how.lose_data {
+        let losses = plan::losses(db, &undone).await?;
+        if !losses.is_empty() {
+            return Err(MigrateError::WouldLose(losses));
+        }
+    }
     for name in &undone {
-        lock.check().await?;
-        Migrator::down(db, Some(1)).await.map_err(in_step(name))?;
+        lock.take(db, name, Way::Down, how.patience).await?;
         info!(migration = name, "taken back");
     }
     lock.release().await;
@@ -266,9 +351,23 @@ pub fn known() -> Vec<String> {
         .collect()
 }
 
-fn in_step(name: &str) -> impl FnOnce(DbErr) -> MigrateError {
-    let name = name.to_owned();
-    move |source| MigrateError::Step { name, source }
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// Whether others were in the way: a lock did not come free in time, or a deadlock was resolved by
+/// ending us.
+fn was_blocked(error: &DbErr) -> bool {
+    let (DbErr::Exec(error) | DbErr::Query(error)) = error else {
+        return false;
+    };
+    let RuntimeErr::SqlxError(error) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 fn find(name: &str) -> Result<String, MigrateError> {
@@ -354,6 +453,80 @@ impl Lock {
                 });
             }
             sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Takes one step, again and again while others hold what it has to lock.
+    async fn take(
+        &mut self,
+        db: &DatabaseConnection,
+        name: &str,
+        way: Way,
+        patience: Duration,
+    ) -> Result<(), MigrateError> {
+        let begun = Instant::now();
+        let mut pause = PAUSES.0;
+        for tries in 1.. {
+            self.check().await?;
+            let (result, holders) = self.try_once(db, way).await?;
+            let source = match result {
+                Ok(()) => return Ok(()),
+                Err(source) => source,
+            };
+            if !was_blocked(&source) {
+                let name = name.to_owned();
+                return Err(MigrateError::Step { name, source });
+            }
+            if begun.elapsed() + pause > patience {
+                let name = name.to_owned();
+                return Err(MigrateError::Blocked {
+                    name,
+                    tries,
+                    holders,
+                });
+            }
+            warn!(
+                "{name} did not get its locks and lets the others go first. {holders} \
+                 Trying again in {} s",
+                pause.as_secs()
+            );
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        Ok(())
+    }
+
+    /// One try, and who was in its way.
+    async fn try_once(
+        &mut self,
+        db: &DatabaseConnection,
+        way: Way,
+    ) -> Result<(Result<(), DbErr>, String), MigrateError> {
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(db.get_postgres_connection_pool())
+            .await?;
+        let mut step = Box::pin(async {
+            match way {
+                Way::Up => Migrator::up(db, Some(1)).await,
+                Way::Down => Migrator::down(db, Some(1)).await,
+            }
+        });
+        let mut holders = String::new();
+        loop {
+            if let Ok(result) = timeout(LOOK, &mut step).await {
+                return Ok((result, holders));
+            }
+            let found: Option<String> = sqlx::query_scalar(
+                "SELECT string_agg(format('Held by process %s (%s, %s, %s for %s s).', pid, usename,
+                     coalesce(nullif(application_name, ''), 'no application name'),
+                     coalesce(state, 'state hidden'),
+                     coalesce(extract(epoch FROM now() - state_change)::int, 0)), ' ')
+                 FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1))",
+            )
+            .bind(pid)
+            .fetch_one(&mut self.connection)
+            .await?;
+            holders = found.unwrap_or(holders);
         }
     }
 

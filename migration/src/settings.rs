@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, str::FromStr};
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use url::Url;
 
 /// The names of one database, in the order in which they are looked for.
@@ -48,7 +51,7 @@ const PARAMETERS: [&str; 7] = [
 pub(crate) struct Settings {
     pub(crate) options: PgConnectOptions,
     pub(crate) schema: String,
-    /// Gets its rights after each `up`.
+    /// Gets its rights after each `up`: `DATABASE_API_ROLE`, else the user of the API's URL.
     pub(crate) api_role: Option<String>,
 }
 
@@ -135,13 +138,32 @@ fn read(environment: &Environment, url: Option<&str>) -> Result<Settings, Fault>
     }
     let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
     let options = with_tls(environment, name, &parse(name, &url)?)?
+        .disable_statement_logging()
         .application_name("gatepost-migrate")
         .options([("search_path", quoted)]);
+    let api_role = match environment.get("DATABASE_API_ROLE")? {
+        Some(role) => Some(role),
+        None => other_user(environment, options.get_username())?,
+    };
     Ok(Settings {
         options,
         schema,
-        api_role: environment.get("DATABASE_API_ROLE")?,
+        api_role,
     })
+}
+
+/// The role of the API, when its URL stands beside the owner's and names another one.
+fn other_user(environment: &Environment, owner: &str) -> Result<Option<String>, Fault> {
+    for name in ["DATABASE_URL", "SQLALCHEMY_DATABASE_URL"] {
+        let Some(url) = environment.get(name)? else {
+            continue;
+        };
+        let options = PgConnectOptions::from_str(parse(name, &url)?.as_str())
+            .map_err(|error| fault(name, format!("is not understood: {error}")))?;
+        let user = options.get_username();
+        return Ok((user != owner).then(|| user.to_owned()));
+    }
+    Ok(None)
 }
 
 fn find_url(environment: &Environment) -> Result<(&'static str, String), Fault> {
@@ -300,6 +322,19 @@ mod tests {
         assert_eq!(settings.options.get_username(), "owner");
         assert_eq!(settings.options.get_database(), Some("two"));
         assert_eq!(settings.options.get_port(), 6543);
+    }
+
+    #[test]
+    fn the_role_of_the_api_is_the_one_of_its_url() {
+        let urls = [
+            ("DATABASE_URL", "postgres://api@db/one"),
+            ("MIGRATION_DATABASE_URL", "postgres://owner@db/one"),
+        ];
+        let role = |pairs: &[(&str, &str)]| read_pairs(pairs).unwrap().api_role;
+        assert_eq!(role(&urls).as_deref(), Some("api"));
+        assert_eq!(role(&urls[..1]), None);
+        let said = [urls[0], urls[1], ("DATABASE_API_ROLE", "other")];
+        assert_eq!(role(&said).as_deref(), Some("other"));
     }
 
     #[test]

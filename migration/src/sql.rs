@@ -30,10 +30,10 @@ impl MigrationTrait for SqlMigration {
     }
 }
 
-/// A migration that cannot get its locks gives up before the requests that queue behind it do;
-/// how long it then works is nobody else's time-out. The scope lets it see rows of every tenant,
+/// A migration that cannot get its locks gives up before the requests that queue behind it do (after
+/// 3 s) and is tried again; how long it then works is nobody else's time-out. The scope lets it see rows of every tenant,
 /// because row-level security holds for the owner of the tables too.
-const SETTINGS: &str = "SET LOCAL lock_timeout = '5s';
+const SETTINGS: &str = "SET LOCAL lock_timeout = '2s';
     SET LOCAL statement_timeout = 0;
     SET LOCAL app.scope = 'system';";
 
@@ -52,10 +52,14 @@ async fn run(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
     let schema = schema.ok_or_else(|| {
         DbErr::Custom("no schema of the search path exists: create it first".to_owned())
     })?;
-    let pinned = format!("SET search_path = {schema}, pg_temp");
-    let sql = sql.replace("{pinned}", &pinned);
     connection
-        .execute_unprepared(&format!("{SETTINGS}\n{sql}"))
+        .execute_unprepared(&complete(sql, &schema))
         .await?;
     Ok(())
+}
+
+/// The SQL with its settings, for a schema whose name is quoted already.
+pub(crate) fn complete(sql: &str, schema: &str) -> String {
+    let pinned = format!("SET search_path = {schema}, pg_temp");
+    format!("{SETTINGS}\n{}", sql.replace("{pinned}", &pinned))
 }

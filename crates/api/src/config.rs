@@ -254,6 +254,15 @@ pub fn time(text: &str, seconds: RangeInclusive<u64>) -> Result<TimeDelta, Strin
     TimeDelta::from_std(time).map_err(|_| "is too long".to_owned())
 }
 
+/// Reads the name of a schema as `DATABASE_SCHEMA` has it.
+///
+/// # Errors
+///
+/// What it has to be.
+pub fn schema(text: &str) -> Result<String, String> {
+    parse::identifier(text)
+}
+
 /// A password as blocklists are compared: NFKC, then lower case.
 pub fn normalized_password(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).collect()

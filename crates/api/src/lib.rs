@@ -32,6 +32,7 @@ pub mod decisions;
 pub mod devices;
 pub mod dormancy;
 pub mod email;
+pub mod files;
 pub mod forward;
 pub mod groups;
 pub mod health;

@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use gatepost::{
     clock::SystemClock,
-    command::{admin, audit, dev, health, import, keys, policy, serve},
+    command::{admin, audit, db, dev, health, import, keys, policy, serve},
     config, openapi,
 };
 
@@ -38,6 +38,8 @@ enum Command {
     #[command(subcommand)]
     Keys(Keys),
     Admin(admin::Admin),
+    #[command(subcommand)]
+    Db(db::Db),
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -45,7 +47,7 @@ enum Command {
     Policy(policy::Policy),
     /// What other systems know, to be known here.
     #[command(subcommand)]
-    Import(Import),
+    Import(import::What),
     /// The settings.
     #[command(subcommand)]
     Config(Settings),
@@ -77,13 +79,6 @@ enum Audit {
     Verify(audit::Verify),
     /// Print the end of the chain, to be kept where this system cannot write.
     Anchor,
-}
-
-#[derive(Subcommand)]
-enum Import {
-    /// Users, with their password hashes, from a file of JSON lines (or CSV). Nothing is written
-    /// unless every line is acceptable.
-    Users(import::Users),
 }
 
 #[derive(Subcommand)]
@@ -127,6 +122,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(Keys::Rotate) => {
             keys::rotate(serve::settings_or_exit(), &SystemClock).await?;
         }
+        Command::Db(what) => return Box::pin(db::run(what, &mut out)).await,
         Command::Admin(admin) => return Box::pin(admin::run(admin)).await,
         Command::Audit(Audit::Verify(what)) => {
             let config = serve::settings_or_exit();
@@ -138,9 +134,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(what) => {
             return Box::pin(policy::run(what, &SystemClock, &mut out)).await;
         }
-        Command::Import(Import::Users(what)) => {
-            let config = serve::settings_or_exit();
-            return Box::pin(import::users(&config, &SystemClock, &what, &mut out)).await;
+        Command::Import(what) => {
+            let config = serve::settings_or_exit;
+            return Box::pin(import::run(config, &SystemClock, what, &mut out)).await;
         }
         Command::Config(Settings::Check) => {
             let reading = config::read_environment();

@@ -97,7 +97,9 @@ async fn entries_from_before_the_chain_wait_for_their_seal() {
     let database = Database::migrated().await;
     let db = database.connect("auth").await;
     let before = migration::Down::To("m20261121_000014".to_owned());
-    migration::down(&db, "auth", &before).await.unwrap();
+    migration::down(&db, "auth", &before, crate::RASH)
+        .await
+        .unwrap();
     let mut owner = system(&database.as_owner()).await;
     add_entry(&mut owner, 1).await;
     owner.commit().await.unwrap();

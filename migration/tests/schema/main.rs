@@ -11,6 +11,7 @@ mod cluster;
 mod decisions;
 mod groups;
 mod history;
+mod plan;
 mod program;
 mod resources;
 mod rules;
@@ -30,6 +31,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+/// Steps back that may throw data away, tried once.
+const RASH: migration::How = migration::How {
+    patience: std::time::Duration::ZERO,
+    lose_data: true,
+};
 /// One server for the tests that run at the same time; the last of them stops it.
 static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 static DATABASES: AtomicUsize = AtomicUsize::new(0);

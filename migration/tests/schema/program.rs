@@ -4,7 +4,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::Database;
 
-fn program(database: &Database, arguments: &[&str]) -> Command {
+/// The program, on a schema of its own.
+pub fn program(database: &Database, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost-migrate"));
     command
         .env_clear()

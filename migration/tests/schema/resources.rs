@@ -117,7 +117,9 @@ async fn roles_on_what_is_registered_go_along_with_it() {
         grant(715, 902, 802, "resource", 999, 1),
         grant(715, 902, 802, "record", 1001, 1),
     ] {
+        run(&mut transaction, "SAVEPOINT before").await;
         refused(&mut transaction, &wrong).await;
+        run(&mut transaction, "ROLLBACK TO before").await;
     }
     // To another tenant: built-in roles of people only.
     let to_the_other = format!(

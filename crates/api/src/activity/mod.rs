@@ -4,7 +4,7 @@ pub mod handlers;
 pub mod model;
 
 use entity::user_activity;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -65,7 +65,7 @@ pub async fn record_by_other(
     Ok(())
 }
 
-/// Writes the same entry for each of several users, 3000 at most, none of whom did it.
+/// Writes the same entry for each of several users, none of whom did it.
 pub async fn record_all(
     txn: &impl ConnectionTrait,
     clock: &dyn Clock,
@@ -73,19 +73,20 @@ pub async fn record_all(
     user_ids: &[Uuid],
     kind: &'static str,
 ) -> Result<(), DbErr> {
-    let rows = user_ids.iter().map(|id| user_activity::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        user_id: Set(*id),
-        session_id: Set(None),
-        kind: Set(kind.to_owned()),
-        ip: Set(None),
-        user_agent: Set(None),
-        request_id: Set(Some(origin.request_id.to_string())),
-        details: Set(serde_json::json!({})),
-        created_at: Set(clock.now()),
-    });
-    user_activity::Entity::insert_many(rows)
-        .exec_without_returning(txn)
-        .await?;
+    let ids: Vec<Uuid> = user_ids.iter().map(|_| Uuid::now_v7()).collect();
+    let statement = Statement::from_sql_and_values(
+        txn.get_database_backend(),
+        "INSERT INTO user_activity (id, user_id, kind, request_id, details, created_at)
+         SELECT id, user_id, $3, $4, '{}', $5
+         FROM unnest($1::uuid[], $2::uuid[]) AS entry (id, user_id)",
+        [
+            ids.into(),
+            user_ids.to_vec().into(),
+            kind.into(),
+            origin.request_id.to_string().into(),
+            clock.now().into(),
+        ],
+    );
+    txn.execute_raw(statement).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod db;
 pub mod dev;
 mod explain;
 pub mod health;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::registry::Variable;
-use super::secret_key::write_private;
 use super::{Reading, Report, SecretKey, template};
+use crate::files::write_private;
 
 /// Tells whether the configuration can be used. The caller prints the report and exits with
 /// [`EXIT_STATUS`](super::EXIT_STATUS).

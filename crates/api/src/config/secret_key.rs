@@ -1,8 +1,8 @@
 //! Key material: how it is read from text, made, and kept out of sight.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::files::write_private;
 
 /// The fewest bytes that a key has.
 const MIN_BYTES: usize = 32;
@@ -178,17 +180,6 @@ fn read_or_make(dir: &Path, name: &str) -> io::Result<SecretKey> {
             format!("{} {fault}", path.display()),
         )
     })
-}
-
-/// Writes a new file that only its owner can read. Fails where one exists.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

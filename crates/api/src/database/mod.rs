@@ -1,9 +1,13 @@
 //! PostgreSQL: where it is, how it is reached, and what one transaction is.
 
+pub mod backup;
 pub mod bundled;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;
 pub mod retry;
+pub mod setup;
+pub mod tls;
 pub mod tx;
 pub mod url;
+pub mod verify;

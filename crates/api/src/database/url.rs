@@ -270,6 +270,31 @@ impl DatabaseUrl {
         Ok(self)
     }
 
+    /// The same server for another role in another database: what is to be known of the way there
+    /// stays, a certificate and settings of this role go.
+    pub fn for_role(&self, user: &str, password: SecretString, database: &str) -> Self {
+        let mut other = self.to_database(database);
+        user.clone_into(&mut other.user);
+        other.password = Some(password);
+        (other.ssl.cert, other.ssl.key) = (None, None);
+        other.application_name = None;
+        other.options.clear();
+        other
+    }
+
+    /// The same for another database.
+    pub fn to_database(&self, database: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Host, port and database, for people.
+    pub fn place(&self) -> String {
+        format!("{}:{}/{}", self.host, self.port, self.database)
+    }
+
     /// How long a connection may take to be made: `connect_timeout`, else 5 s. The driver has no
     /// such limit; who connects has to keep it.
     pub fn connect_timeout(&self) -> Duration {

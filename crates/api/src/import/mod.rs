@@ -1,10 +1,21 @@
-//! Users of other systems, with the hashes of their passwords, from a file.
+//! What other systems know, to be known here: users with their passwords, and for those who had
+//! them organizations, accounts, projects and role assignments.
 //!
-//! The file is read twice: first every line is checked, then they are written, a transaction for
-//! each batch. Whoever is there already (by e-mail address) is left as they are, so that an import
-//! that was interrupted is run again.
+//! A [`source`] gives rows, a [`mapping`] makes them fields of ours, [`person`] and [`place`] judge
+//! them, and [`service`] compares them with what is here and writes them, a transaction for each
+//! batch. Whatever is here already stays as it is, and ids follow from the ids of the source
+//! ([`ids`]): an import that was interrupted is run again, and goes on.
 
-pub mod model;
-pub mod read;
-pub mod repo;
+mod holdings;
+pub mod ids;
+pub mod mapping;
+mod people;
+pub mod person;
+pub mod place;
+mod places;
+mod progress;
+mod reader;
+mod repo;
+pub mod report;
 pub mod service;
+pub mod source;

@@ -78,6 +78,44 @@ pub async fn superuser(database: &str) -> PgConnection {
     connect(&cluster().await.superuser_url(), database).await
 }
 
+/// The URL of a role of the test's own.
+pub async fn url_of(role: &str, password: &str, database: &str) -> String {
+    let superuser = cluster().await.superuser_url();
+    let mut url = url::Url::parse(superuser.expose_secret()).unwrap();
+    url.set_username(role).unwrap();
+    url.set_password(Some(password)).unwrap();
+    url.set_path(database);
+    url.into()
+}
+
+/// A name that no other test has.
+pub fn name(start: &str) -> String {
+    format!("{start}_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The URL by which the owner reaches a database.
+pub async fn owner_url(database: &str) -> String {
+    renamed(&cluster().await.owner_url(), database)
+}
+
+/// An empty database of the owner's.
+pub async fn empty() -> String {
+    let name = name("empty");
+    let sql = format!("CREATE DATABASE {name} OWNER {OWNER_ROLE}");
+    let mut admin = superuser("postgres").await;
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    name
+}
+
+/// An empty database of the superuser's, as one of another system begins, and its URL.
+pub async fn foreign() -> String {
+    let name = format!("foreign_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let sql = format!("CREATE DATABASE {name}");
+    let mut admin = superuser("postgres").await;
+    admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    renamed(&cluster().await.superuser_url(), &name)
+}
+
 async fn connect(url: &SecretString, database: &str) -> PgConnection {
     PgConnection::connect(&renamed(url, database))
         .await

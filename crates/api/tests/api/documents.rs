@@ -75,6 +75,23 @@ fn every_route_is_described_and_nothing_that_is_no_route() {
     );
 }
 
+/// The names by which headings are linked.
+fn headings(text: &str) -> BTreeSet<String> {
+    let titles = text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let plain = |c: &char| c.is_alphanumeric() || [' ', '-', '_'].contains(c);
+    let name = |title: &str| -> String {
+        let kept = title.to_lowercase();
+        kept.chars()
+            .filter(plain)
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    titles.map(name).collect()
+}
+
 #[test]
 fn every_link_between_the_documents_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -89,13 +106,20 @@ fn every_link_between_the_documents_leads_somewhere() {
         let text = std::fs::read_to_string(&document).unwrap();
         for rest in text.split("](").skip(1) {
             let link = rest.split(')').next().unwrap_or_default();
-            let file = link.split('#').next().unwrap_or_default();
-            if file.is_empty() || link.contains("://") {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            if link.contains("://") {
                 continue;
             }
             links += 1;
-            let target = document.with_file_name("").join(file);
+            let target = match file {
+                "" => document.clone(),
+                file => document.with_file_name("").join(file),
+            };
             assert!(target.exists(), "{}: {link}", document.display());
+            if !heading.is_empty() {
+                let known = headings(&std::fs::read_to_string(&target).unwrap());
+                assert!(known.contains(heading), "{}: {link}", document.display());
+            }
         }
     }
     assert!(links > 0);

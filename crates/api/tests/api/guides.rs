@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::post::Post;
+use crate::{databases, post::Post};
 
 const EMAIL: &str = include_str!("../../../../docs/guides/email.md");
 const PASSWORD_RESET: &str = include_str!("../../../../docs/guides/password-reset.md");
@@ -114,5 +114,47 @@ async fn the_guide_to_decisions_runs_as_written() {
     assert!(run.status.success(), "{told}\n{faults}");
     for line in ["[true,false,true]", "\n1\n2\n3\n", "\"editor\""] {
         assert!(told.contains(line), "{line}: {told}");
+    }
+}
+
+#[actix_web::test]
+async fn the_guide_to_migrating_runs_as_written_and_prints_what_it_says() {
+    let app = crate::harness::TestApp::spawn().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::os::unix::fs::symlink(root.join("examples"), folder.path().join("examples")).unwrap();
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_gatepost"));
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        programs.parent().unwrap().display()
+    );
+    let urls = [
+        ("DATABASE_URL", app.sql_url().await),
+        ("GATEKEEPER_DATABASE_URL", databases::foreign().await),
+        ("AUTH_API_DATABASE_URL", databases::foreign().await),
+    ];
+    let blocks = blocks(include_str!(
+        "../../../../docs/guides/migrating-to-gatepost.md"
+    ));
+    let mut told = String::new();
+    for (language, code) in blocks {
+        if language == "text" {
+            assert_eq!(told, code);
+            continue;
+        }
+        let run = Command::new("bash")
+            .args(["-euo", "pipefail", "-c", code])
+            .env_clear()
+            .env("PATH", &path)
+            .env("LOG_FORMAT", "json")
+            .envs(urls.clone())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        told = String::from_utf8(run.stdout).unwrap();
+        let faults = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{code}\n{told}\n{faults}");
     }
 }

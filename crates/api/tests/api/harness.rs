@@ -248,6 +248,11 @@ impl TestApp {
         databases::superuser(&self.database).await
     }
 
+    /// The URL of the API's own role.
+    pub async fn sql_url(&self) -> String {
+        databases::api_url(&self.database).await
+    }
+
     /// A connection of the API's own role, with row-level security.
     pub async fn api_sql(&self) -> PgConnection {
         let url = databases::api_url(&self.database).await;

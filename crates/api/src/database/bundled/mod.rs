@@ -11,7 +11,7 @@ mod account;
 mod error;
 mod home;
 mod passwords;
-mod programs;
+pub(super) mod programs;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -35,6 +35,7 @@ use self::{
     programs::Programs,
     server::{Server, StartError},
 };
+use super::setup::{Names, scram, sql};
 
 /// The role that owns the database and migrates it.
 pub const OWNER_ROLE: &str = "gatepost_owner";
@@ -265,19 +266,20 @@ impl Setup<'_> {
         let passwords = Passwords::generate();
         home::make_private(&unfinished, self.account)?;
         self.initdb(&unfinished, &passwords).await?;
-        let [_, roles @ ..] = passwords.all();
-        let mut statements: Vec<String> = roles
-            .map(|(role, password)| {
-                let password = password.expose_secret();
-                let rights = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
-                format!("CREATE ROLE {role} LOGIN {rights} PASSWORD '{password}';\n")
-            })
-            .into();
-        statements.extend([
-            format!("CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE};\n"),
-            format!("REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC;\n"),
-            format!("GRANT CONNECT ON DATABASE {DATABASE} TO {API_ROLE};\n"),
-        ]);
+        let names = Names {
+            database: DATABASE.to_owned(),
+            schema: "public".to_owned(),
+            owner: OWNER_ROLE.to_owned(),
+            api: API_ROLE.to_owned(),
+        };
+        let statements = [
+            sql::create_role(OWNER_ROLE, &scram::verifier(&passwords.owner)),
+            sql::create_role(API_ROLE, &scram::verifier(&passwords.api)),
+            sql::create_database(&names),
+            sql::close_database(&names),
+            sql::open_database(&names, API_ROLE),
+        ]
+        .map(|statement| statement + ";\n");
         self.without_server(&unfinished, &statements.concat())
             .await?;
         passwords.write(&self.home.passwords())?;

@@ -7,14 +7,13 @@ use std::{
     path::Path,
 };
 
-use aws_lc_rs::rand;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     API_ROLE, OWNER_ROLE, SUPERUSER,
     error::{BundledError, Storing},
 };
+use crate::database::setup::scram;
 
 /// One for each role, 256 bits from the system's generator, in characters that
 /// need no quoting in SQL or in a URL.
@@ -27,11 +26,7 @@ pub(super) struct Passwords {
 
 impl Passwords {
     pub(super) fn generate() -> Self {
-        let [superuser, owner, api] = [(); 3].map(|()| {
-            let mut bytes = [0; 32];
-            rand::fill(&mut bytes).expect("the system's random generator does not fail");
-            SecretString::from(URL_SAFE_NO_PAD.encode(bytes))
-        });
+        let [superuser, owner, api] = [(); 3].map(|()| scram::random_password());
         Self {
             superuser,
             owner,

@@ -103,13 +103,14 @@ fn searched(given: Option<&Path>, folders: &[PathBuf]) -> String {
 }
 
 /// `15` of `15.18`, `19` of `19beta1`.
-fn major(version: &str) -> Option<&str> {
+pub(in crate::database) fn major(version: &str) -> Option<&str> {
     let end = version.find(|c: char| !c.is_ascii_digit());
     let digits = &version[..end.unwrap_or(version.len())];
     (!digits.is_empty()).then_some(digits)
 }
 
-async fn candidates() -> Vec<PathBuf> {
+/// Folders that may hold programs of PostgreSQL, the best first.
+pub(in crate::database) async fn candidates() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(path) = ask_shell("command -v postgres").await {
         folders.extend(Path::new(&path).parent().map(Path::to_owned));

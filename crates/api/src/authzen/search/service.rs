@@ -344,9 +344,13 @@ async fn allowed(
         let Ok(question) = question else {
             continue;
         };
-        if let Prepared::Open(open) = inquiry.prepare(question).await? {
-            asked.push(index);
-            inputs.push(open.input);
+        match inquiry.prepare(question).await? {
+            Prepared::Open(open) => {
+                asked.push(index);
+                inputs.push(open.input);
+            }
+            Prepared::Known(answer) => allowed[index] = answer.decision,
+            Prepared::Refused => {}
         }
     }
     let decisions = if inputs.is_empty() {

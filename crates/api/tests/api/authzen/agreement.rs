@@ -84,8 +84,12 @@ struct World {
 
 impl World {
     async fn new(seed: u64, rules: &str) -> Self {
-        let folder = policy_with(rules);
-        let app = TestApp::with(&[("POLICY_DIR", folder.path().to_str().unwrap())]).await;
+        let app = if rules.is_empty() {
+            TestApp::spawn().await
+        } else {
+            let folder = policy_with(rules);
+            TestApp::with(&[("POLICY_DIR", folder.path().to_str().unwrap())]).await
+        };
         let mut world = Self {
             app,
             dice: Dice(seed),
@@ -487,6 +491,12 @@ async fn agree(seed: u64, rules: &str) {
         compare(&mut world, (&admin, None), &round).await;
         compare(&mut world, (&gate, Some(0)), &round).await;
     }
+}
+
+#[actix_web::test]
+async fn searches_agree_with_evaluations_that_are_remembered() {
+    // Only answers of the policy as it is delivered are.
+    agree(7, "").await;
 }
 
 #[actix_web::test]

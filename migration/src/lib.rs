@@ -38,11 +38,11 @@ mod runner;
 mod sql;
 mod statements;
 
-pub use grants::{grant_api_role, grant_statements, tables};
+pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use runner::{
-    Applied, Down, How, MigrateError, Status, connect, down, expected_version, going_back, known,
-    pending, stamp, status, up, up_as,
+    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, down, expected_version,
+    going_back, known, pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;

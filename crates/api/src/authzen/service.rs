@@ -64,7 +64,9 @@ pub async fn many(
     let mut answers = Vec::new();
     while questions.peek().is_some() {
         let (mut slots, mut inputs) = (Vec::new(), Vec::new());
-        for question in questions.by_ref().take(step) {
+        let step: Vec<_> = questions.by_ref().take(step).collect();
+        inquiry.lookup.know_resources(step.iter().flatten()).await?;
+        for question in step {
             slots.push(match question {
                 Err(fault) => {
                     let message = format!("{}: {}", fault.field, fault.message);

@@ -260,18 +260,9 @@ async fn places_of(
     kind: Kind,
     batch: &[(Place, Thing)],
 ) -> Result<Places, DbErr> {
-    let things = || batch.iter().map(|(_, thing)| thing);
-    let slugs = things().filter(|_| kind == Kind::Organizations);
-    repo::places(
-        tx,
-        kind,
-        things().map(|thing| thing.id.id).collect(),
-        things()
-            .map(|thing| thing.name_normalized.clone())
-            .collect(),
-        slugs.map(|thing| first_slug(thing).to_string()).collect(),
-    )
-    .await
+    let things: Vec<_> = batch.iter().map(|(_, thing)| thing).collect();
+    let slugs = things.iter().map(|thing| first_slug(thing).to_string());
+    repo::places(tx, kind, &things, slugs.collect()).await
 }
 
 fn first_slug(thing: &Thing) -> Slug {

@@ -137,24 +137,42 @@ pub(super) struct Places {
     pub(super) slugs: HashSet<String>,
 }
 
-/// Those that have one of these ids or (in what they are in) names, the latter in normal form.
+/// Those that have one of these ids or (in what they are in) names, or one of the slugs; names in
+/// normal form.
 pub(super) async fn places(
     db: &impl ConnectionTrait,
     kind: Kind,
-    ids: Vec<Uuid>,
-    names: Vec<String>,
+    things: &[&Place],
     slugs: Vec<String>,
 ) -> Result<Places, DbErr> {
-    let (table, parent, slug) = match kind {
-        Kind::Organizations => ("organizations", "NULL::uuid", "slug"),
-        Kind::Accounts => ("accounts", "organization_id", "NULL::text"),
-        _ => ("projects", "account_id", "NULL::text"),
+    let sql = match kind {
+        Kind::Organizations => {
+            "SELECT id, NULL::uuid AS parent, name_normalized, slug FROM organizations
+             WHERE id = ANY ($1) OR name_normalized = ANY ($2) OR slug = ANY ($3)"
+        }
+        Kind::Accounts => {
+            "SELECT id, organization_id AS parent, name_normalized, NULL AS slug FROM accounts
+             WHERE id = ANY ($1) OR organization_id = ANY ($3) AND name_normalized = ANY ($2)"
+        }
+        _ => {
+            "SELECT id, account_id AS parent, name_normalized, NULL AS slug FROM projects
+             WHERE id = ANY ($1) OR account_id = ANY ($3) AND name_normalized = ANY ($2)"
+        }
     };
-    let sql = format!(
-        "SELECT id, {parent} AS parent, name_normalized, {slug} AS slug FROM {table}
-         WHERE id = ANY ($1) OR name_normalized = ANY ($2) OR {slug} = ANY ($3)"
-    );
-    let values: [Value; 3] = [ids.into(), names.into(), slugs.into()];
+    let ids: Vec<Uuid> = things.iter().map(|thing| thing.id.id).collect();
+    let names: Vec<String> = things
+        .iter()
+        .map(|thing| thing.name_normalized.clone())
+        .collect();
+    let parents: Vec<Uuid> = things
+        .iter()
+        .filter_map(|thing| Some(thing.parent?.id))
+        .collect();
+    let third: Value = match kind {
+        Kind::Organizations => slugs.into(),
+        _ => parents.into(),
+    };
+    let values: [Value; 3] = [ids.into(), names.into(), third];
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let mut found = Places::default();
     for row in db.query_all_raw(statement).await? {

@@ -63,7 +63,7 @@ pub enum ImportError {
     #[error(transparent)]
     Mapping(#[from] MappingError),
     /// The file of `--report` cannot be written.
-    #[error("the report cannot be written: {0}")]
+    #[error("the report cannot be written")]
     Report(#[from] io::Error),
     /// The built-in roles are not there.
     #[error(

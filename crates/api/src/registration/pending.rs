@@ -81,7 +81,8 @@ pub async fn replace(
     note(tx, state, origin, gone, "user.registration_replaced").await
 }
 
-/// Forgets registrations that nobody has taken further for a long time. Returns how many.
+/// Forgets registrations that nobody has taken further for a long time, such as by importing them.
+/// Returns how many.
 ///
 /// # Errors
 ///
@@ -89,7 +90,8 @@ pub async fn replace(
 pub async fn expire(state: &AppState, now: DateTime<Utc>) -> Result<usize, DbErr> {
     let sql = "DELETE FROM users WHERE id IN (SELECT id FROM users \
                  WHERE (status = 'pending_verification' AND created_at < $1) \
-                   OR (status = 'pending_approval' AND greatest(created_at, email_verified_at) < $2) \
+                   OR (status = 'pending_approval' \
+                       AND greatest(created_at, email_verified_at, updated_at) < $2) \
                  ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) \
                RETURNING id";
     let mut count = 0;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use gatepost::server::background;
 use rusqlite::Connection as Sqlite;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -149,6 +150,20 @@ async fn users_of_a_sqlite_database_come_with_their_passwords_and_counters() {
         WHERE a.resource_type = 'system'";
     let expected = serde_json::json!([{"username": "xroot", "key": "admin", "reason": "imported", "audited": "true"}]);
     assert_eq!(rows(&app, admins).await, expected);
+}
+
+#[actix_web::test]
+async fn who_waited_for_approval_there_waits_here_and_is_not_forgotten_for_having_waited() {
+    let app = TestApp::spawn().await;
+    let folder = TempDir::new().unwrap();
+    let path = sqlite(&folder, PCAP_ANALYZER);
+    import(&app, &["sqlite", &path]).await;
+    let count = "SELECT count(*) FROM users WHERE NOT break_glass";
+    for (days, left) in [(0, 4), (29, 4), (2, 3)] {
+        app.clock.advance(chrono::TimeDelta::days(days));
+        background::tidy_once(&app.state).await.unwrap();
+        assert_eq!(number(&app, count).await, left, "{days}");
+    }
 }
 
 #[actix_web::test]
@@ -368,6 +383,7 @@ async fn a_source_that_cannot_be_used_is_refused_before_anything_is_written() {
     let utf16 = write("utf16.csv", b"\xFF\xFEe\0m\0");
     let unknown = write("unknown.csv", b"email,shoe_size\na@example.com,43\n");
     let empty = write("empty.csv", b"");
+    let semicolons = write("semicolons.csv", b"email;username\na@example.com;a\n");
     let url = databases::foreign().await;
     let ours = app.sql_url().await;
     let refused_port = "postgres://nobody@127.0.0.1:1/nothing?sslmode=disable";
@@ -389,6 +405,7 @@ async fn a_source_that_cannot_be_used_is_refused_before_anything_is_written() {
         (vec!["csv", &utf16], "UTF-16"),
         (vec!["csv", &unknown], "mean nothing here: shoe_size"),
         (vec!["csv", &empty], "is empty"),
+        (vec!["csv", &semicolons], "commas between the fields"),
         (vec!["postgres", &url], "has no table \"users\""),
         (vec!["postgres", &ours], "Gatepost's own"),
         (vec!["postgres", refused_port], "Connection refused"),

@@ -152,7 +152,7 @@ enum Unfit {
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// The file cannot be read.
-    #[error("the mapping {path} cannot be read: {source}")]
+    #[error("the mapping {path} cannot be read")]
     File {
         /// The file.
         path: String,

@@ -31,6 +31,9 @@ fn names(path: &Path, lines: &mut Lines) -> Result<Vec<String>, SourceError> {
         Line::TooLong => Err(unfit("its first line is too long")),
         Line::Whole => {
             let names = fields(&bytes).map_err(|(_, why)| unfit(&format!("first line: {why}")))?;
+            if names.len() == 1 && names[0].contains([';', '\t']) {
+                return Err(unfit("has to have commas between the fields"));
+            }
             match names.iter().find(|name| {
                 name.is_empty() || names.iter().filter(|other| other == name).count() > 1
             }) {

@@ -72,7 +72,7 @@ pub struct Raw {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file that cannot be opened or read.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum SourceError {
         there: Vec<String>,
     },
     /// The other database's own words.
-    #[error("the database to import from failed: {0}")]
+    #[error("the database to import from failed")]
     Postgres(#[from] sqlx::Error),
 }
 
@@ -176,6 +176,14 @@ fn unreadable(path: &Path, source: io::Error) -> SourceError {
 /// A file after its byte order mark, and how long that was.
 fn open(path: &Path) -> Result<(BufReader<File>, u64), SourceError> {
     let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let about = file.metadata().map_err(|error| unreadable(path, error))?;
+    if !about.is_file() {
+        return Err(SourceError::Unfit(format!(
+            "{} is a directory, a pipe or the like, and is read more than once: write it to a \
+             file first",
+            path.display()
+        )));
+    }
     let mut head = Vec::with_capacity(3);
     let first = file.by_ref().take(3).read_to_end(&mut head);
     first.map_err(|error| unreadable(path, error))?;

@@ -33,6 +33,7 @@ mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
 mod m20261121_000030_lineage;
+mod m20261121_000034_grants;
 mod plan;
 mod roots;
 mod runner;
@@ -90,6 +91,7 @@ impl Migrator {
             Box::new(m20261121_000028_decision_log::MIGRATION),
             Box::new(m20261121_000029_revision_notices::MIGRATION),
             Box::new(m20261121_000030_lineage::MIGRATION),
+            Box::new(m20261121_000034_grants::MIGRATION),
         ]
     }
 }

@@ -366,7 +366,9 @@ fn was_blocked(error: &DbErr) -> bool {
     let RuntimeErr::SqlxError(error) = error else {
         return false;
     };
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 

@@ -4,6 +4,7 @@
 //! try at the same time.
 
 mod grants;
+mod lock;
 mod m20261121_000001_users;
 mod m20261121_000002_sessions;
 mod m20261121_000003_user_activity;

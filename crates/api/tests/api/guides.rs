@@ -178,7 +178,7 @@ async fn run_as_operator(guide: &str, folder: &std::path::Path, variables: &[(&s
     let run = Command::new("bash")
         .args(["-euo", "pipefail", "-c"])
         .arg(format!(
-            "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\nexport PATH={}:$PATH\n{code}",
+            "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\nexport PATH={}:$PATH\n{code}",
             programs.display()
         ))
         .current_dir(folder)

@@ -12,6 +12,33 @@ use tokio::{
 
 /// No answer takes longer, or the measurement has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks whether somebody answers.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Asks for a path until somebody answers; returns the status.
+///
+/// # Errors
+///
+/// If nobody does in 30 s.
+pub fn wait_for(address: &str, path: &str) -> anyhow::Result<u16> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let question = request("GET", path, None, "");
+    let ask = async {
+        loop {
+            if let Ok(mut connection) = Connection::open(address).await
+                && let Ok(answer) = connection.send(&question).await
+            {
+                return answer.status;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    runtime
+        .block_on(async { timeout(PATIENCE, ask).await })
+        .context("nobody answers")
+}
 
 /// One connection that is kept alive.
 pub struct Connection {

@@ -1,9 +1,12 @@
 //! Measures Gatepost on this machine: `make bench`.
 //!
 //! [`plan`] says what is measured in which order; [`server`] starts the program that is measured;
-//! [`hash`], [`logins`], [`probe`], [`timing`] and [`wrk`] make the load; [`stats`] and [`report`] say what
+//! [`data`] fills the database; [`echo`], [`hash`], [`logins`], [`probe`], [`timing`] and [`wrk`] make the load; [`stats`] and [`report`] say what
 //! came out. The same load can be made alone, against any instance, by the other commands.
 
+mod data;
+mod decisions;
+mod echo;
 mod hash;
 mod http;
 mod logins;
@@ -17,7 +20,7 @@ mod stats;
 mod timing;
 mod wrk;
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,12 +34,21 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the SQL of the people and tenants that the other commands ask about. Wants a database
-    /// that an instance has been started on, because that makes the built-in roles.
+    /// Print the people and tenants that the other commands ask about, for `psql` as a superuser.
+    /// Wants a database that an instance has been started on, because that makes the built-in roles.
     Data {
         /// How many people.
         #[arg(long, default_value_t = people::COUNT)]
         people: u32,
+        /// How many projects besides the one of each organization.
+        #[arg(long, default_value_t = 0)]
+        more_projects: u32,
+    },
+    /// Serve what evaluations are compared with, on this port of loopback.
+    #[command(hide = true)]
+    Echo {
+        #[arg(long)]
+        port: u16,
     },
     /// Whether answers of an instance tell that an account exists. It has to believe
     /// `X-Forwarded-For` (`TRUSTED_PROXIES`) and to limit nobody.
@@ -120,7 +132,17 @@ impl Crowd {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Data { people } => println!("{}", people::sql(people)?),
+        Command::Data {
+            people,
+            more_projects,
+        } => {
+            let size = data::Size {
+                people,
+                more_projects,
+            };
+            data::write(&mut io::stdout().lock(), data::Size::default(), size)?;
+        }
+        Command::Echo { port } => echo::serve(port)?,
         Command::Timing { address, samples } => {
             for case in timing::Case::ALL {
                 let seen = timing::measure(&address, case, 0, samples)?;
@@ -148,7 +170,8 @@ fn main() -> anyhow::Result<()> {
         Command::Storm { crowd, rate } => {
             let (crowd, time) = crowd.logins();
             let token = people::log_in(&crowd.address, 0)?.token;
-            let probe = probe::Probe::start(crowd.address.clone(), token, rate, time)?;
+            let profile = http::request("GET", "/api/users/me", Some(&token), "");
+            let probe = probe::Probe::start(crowd.address.clone(), vec![profile], rate, time)?;
             println!("{}", logins::run(&crowd, time)?);
             println!("probe: {}", probe.end()?);
         }

@@ -10,14 +10,15 @@ use std::{path::PathBuf, thread, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    hash, logins, machine,
+    decisions, hash,
+    http::request,
+    logins, machine,
     people::{self, Person},
     probe::Probe,
     report::{Report, Wanted},
     server::Server,
     stats::{Rounds, agree},
     timing::{self, Case},
-    wrk::{Load, Script},
 };
 
 /// How long calibrators take, in seconds.
@@ -42,14 +43,18 @@ const CLIENTS: [usize; 5] = [2, 4, 8, 16, 64];
 pub enum Part {
     /// From the start of the process to the first `200`, and the memory of an idle process.
     Start,
-    /// Decisions of the engine in the program.
+    /// Decisions of the engine in the program, one at a time and in batches.
     Evaluation,
+    /// How soon other instances hear of a change.
+    Lag,
     /// Logins that all find a place.
     Login,
     /// More logins than find a place.
     Storm,
     /// Whether answers tell that an account exists.
     Timing,
+    /// Decisions and searches with ever more people. Comes last: it fills the database.
+    Growth,
 }
 
 /// What to measure, and how often.
@@ -59,12 +64,12 @@ pub struct Plan {
     gatepost: PathBuf,
     /// Rounds of each measurement that count; the table shows their median and range.
     #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    pub rounds: usize,
     /// Starts of the program.
     #[arg(long, default_value_t = 10)]
     starts: usize,
     /// Only these measurements.
-    #[arg(long, value_delimiter = ',', default_values = ["start", "evaluation", "login", "storm", "timing"])]
+    #[arg(long, value_delimiter = ',', default_values = ["start", "evaluation", "lag", "login", "storm", "timing", "growth"])]
     only: Vec<Part>,
     /// The level of the program's log, which goes to /dev/null.
     #[arg(long, default_value = "info")]
@@ -78,13 +83,15 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
         eprintln!("== {part:?} (load {})", machine::load()?);
         match part {
             Part::Start => starts(plan, &mut report),
-            Part::Evaluation => evaluations(plan, &mut report),
+            Part::Evaluation => decisions::evaluations(plan, &mut report),
+            Part::Lag => decisions::lag(plan, &mut report),
             Part::Login => many_logins(plan, &mut report),
             Part::Storm => {
                 storms(plan, &mut report, false)?;
                 storms(plan, &mut report, true)
             }
             Part::Timing => timings(plan, &mut report),
+            Part::Growth => decisions::growth(plan, &mut report),
         }
     });
     println!("{report}");
@@ -92,7 +99,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<()> {
 }
 
 impl Plan {
-    fn start(&self) -> anyhow::Result<Server> {
+    /// Starts the program.
+    pub fn start(&self) -> anyhow::Result<Server> {
         Server::start(&self.gatepost, &self.log_level)
     }
 
@@ -100,7 +108,7 @@ impl Plan {
     ///
     /// A round tells whether its calibrators agreed; it counts if they did, and if the machine had
     /// nothing else to do before and after.
-    fn rounds<const N: usize>(
+    pub fn rounds<const N: usize>(
         &self,
         mut round: impl FnMut() -> anyhow::Result<(bool, [f64; N])>,
     ) -> anyhow::Result<Measured<N>> {
@@ -125,9 +133,9 @@ impl Plan {
 }
 
 /// The figures of the rounds that counted, and how many did not.
-struct Measured<const N: usize> {
-    figures: [Rounds; N],
-    dropped: usize,
+pub struct Measured<const N: usize> {
+    pub figures: [Rounds; N],
+    pub dropped: usize,
 }
 
 fn starts(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -144,65 +152,6 @@ fn starts(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     }
     report.add("start to ready, ms", Wanted::Below(300.0), &ready, 0);
     report.add("idle memory after 5 s, MiB", Wanted::Below(30.0), &idle, 1);
-    Ok(())
-}
-
-fn evaluations(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let mut server = plan.start()?;
-    let people = people::askers(&server.address)?;
-    let script = Script::new(&people)?;
-    let mut failures = 0;
-    let calibrate = || Load::get(&server.address, "/api/health/live").run(CALIBRATION);
-    let measured = plan.rounds(|| {
-        let before = calibrate()?.rate;
-        let unknown = Load::get(&server.address, "/api/users/me")
-            .with_token("unknown")
-            .run(CALIBRATION)?
-            .rate;
-        let cpu = server.cpu()?;
-        let ours = Load::questions(&server.address, &script).run(LOOP)?;
-        let cpu = server.cpu()?.saturating_sub(cpu).as_secs_f64() * 1e6 / ours.requests;
-        let after = calibrate()?.rate;
-        let rate = ours.rate;
-        eprintln!("live {before:.0} and {after:.0}/s, evaluation {rate:.0}/s");
-        failures += ours.failures;
-        let live = f64::midpoint(before, after);
-        let figures = [rate, ours.p99, cpu, live, unknown, rate / live];
-        Ok((agree(before, after), figures))
-    })?;
-    let peak = server.memory()?.peak;
-    server.stop()?;
-    let [rate, p99, cpu, live, unknown, ratio] = &measured.figures;
-    report.add(
-        "evaluations/s, embedded engine, 32 connections",
-        Wanted::From(10_000.0),
-        rate,
-        0,
-    );
-    report.add("- their p99, ms", Wanted::Nothing, p99, 2);
-    report.add(
-        "- CPU time of the program for each, us",
-        Wanted::Nothing,
-        cpu,
-        0,
-    );
-    report.add(
-        "- beside it GET /api/health/live, 1/s",
-        Wanted::Nothing,
-        live,
-        0,
-    );
-    report.add(
-        "- beside it 401 of an unknown token, 1/s",
-        Wanted::Nothing,
-        unknown,
-        0,
-    );
-    report.add("- evaluation / health, ratio", Wanted::Nothing, ratio, 3);
-    let dropped = measured.dropped;
-    report.note(&format!(
-        "evaluation: {failures} requests failed; {dropped} rounds dropped; peak memory {peak:.1} MiB"
-    ));
     Ok(())
 }
 
@@ -294,7 +243,11 @@ fn storms(plan: &Plan, report: &mut Report, heed: bool) -> anyhow::Result<()> {
 fn one_storm(plan: &Plan, heed: bool) -> anyhow::Result<(bool, [f64; 9])> {
     let mut server = plan.start()?;
     let Person { token, .. } = people::log_in(&server.address, 0)?;
-    let probe = |time| Probe::start(server.address.clone(), token.clone(), PROBE, time);
+    let profile = request("GET", "/api/users/me", Some(&token), "");
+    let probe = |time| {
+        let address = server.address.clone();
+        Probe::start(address, vec![profile.clone()], PROBE, time)
+    };
     let alone = probe(Duration::from_secs(CALIBRATION))?.end()?;
     let before = calibrate()?;
     let probe = probe(STORM)?;

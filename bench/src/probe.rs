@@ -3,6 +3,7 @@
 //! seen to do so by all requests of that second, and not by one.
 
 use std::{
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -13,10 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    http::{Connection, request},
-    stats::Samples,
-};
+use crate::{http::Connection, stats::Samples};
 
 /// Connections that take turns, so that a late answer holds up none of the next ones.
 const CONNECTIONS: u32 = 64;
@@ -25,20 +23,23 @@ const CONNECTIONS: u32 = 64;
 pub struct Probe(JoinHandle<anyhow::Result<Samples>>);
 
 impl Probe {
-    /// Asks for the own profile `rate` times a second.
+    /// Sends `requests`, one after the other and again from the first, `rate` times a second.
     pub fn start(
         address: String,
-        token: String,
+        requests: Vec<Vec<u8>>,
         rate: u32,
         time: Duration,
     ) -> anyhow::Result<Self> {
-        ensure!(rate > 0, "a rate of 0 measures nothing");
+        ensure!(
+            rate > 0 && !requests.is_empty(),
+            "a rate of 0 measures nothing"
+        );
         let thread = thread::Builder::new().name("probe".to_owned());
         Ok(Self(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(ask(&address, &token, rate, time))
+            runtime.block_on(ask(&address, requests.into(), rate, time))
         })?))
     }
 
@@ -52,9 +53,13 @@ impl Probe {
     }
 }
 
-async fn ask(address: &str, token: &str, rate: u32, time: Duration) -> anyhow::Result<Samples> {
+async fn ask(
+    address: &str,
+    requests: Arc<[Vec<u8>]>,
+    rate: u32,
+    time: Duration,
+) -> anyhow::Result<Samples> {
     let interval = Duration::from_secs(1) / rate;
-    let request = request("GET", "/api/users/me", Some(token), "");
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         connections.push(Connection::open(address).await?);
@@ -62,13 +67,15 @@ async fn ask(address: &str, token: &str, rate: u32, time: Duration) -> anyhow::R
     let started = Instant::now();
     let mut turns = JoinSet::new();
     for (first, mut connection) in (0..).zip(connections) {
-        let request = request.clone();
+        let requests = Arc::clone(&requests);
         turns.spawn(async move {
             let mut samples = Samples::default();
             let mut due = started + interval * first;
+            let mut cycle = requests.iter().cycle().skip(first as usize);
             while due < started + time {
                 sleep_until(due).await;
-                let answer = connection.send(&request).await?;
+                let Some(request) = cycle.next() else { break };
+                let answer = connection.send(request).await?;
                 samples.add(due.elapsed());
                 ensure!(
                     answer.status == 200,

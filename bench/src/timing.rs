@@ -18,8 +18,8 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use crate::{
+    data,
     http::{Answer, Connection},
-    people,
     stats::as_f64,
 };
 
@@ -58,10 +58,10 @@ impl Case {
     /// `number` is another one for each request.
     fn request(self, known: bool, number: u32) -> Vec<u8> {
         let email = if known {
-            people::email(number)
+            data::email(number)
         } else {
             // As long as those that are known, and never asked about before.
-            people::email(number).replacen("person", &letters(), 1)
+            data::email(number).replacen("person", &letters(), 1)
         };
         let (path, body) = match self {
             Self::Login => (

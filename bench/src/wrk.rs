@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, ensure};
 
-use crate::people::{EVALUATION, Person};
+use crate::people::{BATCH, EVALUATION, EVALUATIONS, Person};
 
 /// Connections that are kept alive.
 const CONNECTIONS: u32 = 32;
@@ -30,29 +30,13 @@ pub struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// `GET`, as nobody.
-    pub const fn get(address: &'a str, path: &'a str) -> Self {
-        Self {
-            address,
-            path,
-            more: Vec::new(),
-        }
-    }
-
-    /// The same with a token.
-    pub fn with_token(mut self, token: &str) -> Self {
-        self.more.push("-H".to_owned());
-        self.more.push(format!("Authorization: Bearer {token}"));
-        self
-    }
-
     /// Questions of people about themselves, one after the other; `script` is what `wrk` reads
     /// them from.
-    pub fn questions(address: &'a str, script: &Script) -> Self {
+    pub fn questions(address: &'a str, script: &'a Script) -> Self {
         Self {
             address,
-            path: EVALUATION,
-            more: vec!["-s".to_owned(), script.0.display().to_string()],
+            path: script.shape.path(),
+            more: vec!["-s".to_owned(), script.file.display().to_string()],
         }
     }
 
@@ -72,34 +56,104 @@ impl<'a> Load<'a> {
     }
 }
 
+/// What people ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Whether they may read their own project: always the same.
+    Same,
+    /// Whether they may read a document of that project: each one once.
+    New,
+    /// The same about 50 documents, always the same ones.
+    SameBatch,
+    /// About 50 documents, each once.
+    NewBatch,
+}
+
+impl Shape {
+    pub const ALL: [Self; 4] = [Self::Same, Self::New, Self::SameBatch, Self::NewBatch];
+
+    /// Where it is asked.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Same | Self::New => EVALUATION,
+            Self::SameBatch | Self::NewBatch => EVALUATIONS,
+        }
+    }
+
+    /// Decisions in each answer.
+    pub const fn decisions(self) -> u32 {
+        match self {
+            Self::Same | Self::New => 1,
+            Self::SameBatch | Self::NewBatch => BATCH,
+        }
+    }
+
+    /// The body of a question as an expression of Lua, where `n` is the number of the request.
+    fn body(self, person: &Person) -> String {
+        let head = format!(
+            r#"{{"subject":{},"action":{{"name":"read"}}"#,
+            person.subject()
+        );
+        let document = |number: &str| {
+            format!(
+                r#"{{"type":"document","id":"d{number}","properties":{{"parent":{{"type":"project","id":"{}"}}}}}}"#,
+                person.project()
+            )
+        };
+        let batch = |number: fn(u32) -> String| {
+            let items: Vec<_> = (0..BATCH)
+                .map(|item| format!(r#"{{"resource":{}}}"#, document(&number(item))))
+                .collect();
+            format!(r#"'{head},"evaluations":[{}]}}'"#, items.join(","))
+        };
+        match self {
+            Self::Same => format!("'{}'", person.question("read")),
+            Self::New => format!(r#"'{head},"resource":{}}}'"#, document("' .. n .. '")),
+            Self::SameBatch => batch(|item| item.to_string()),
+            Self::NewBatch => batch(|item| format!("' .. n .. '-{item}")),
+        }
+    }
+}
+
 /// A file for `wrk`; removed when this is dropped.
-pub struct Script(PathBuf);
+pub struct Script {
+    file: PathBuf,
+    shape: Shape,
+}
 
 impl Script {
-    /// Everybody asks whether they may read their own project.
-    pub fn new(people: &[Person]) -> anyhow::Result<Self> {
-        let mut text = String::from("local requests = {}\nfunction init()\n");
+    /// Everybody asks in turn.
+    pub fn new(people: &[Person], shape: Shape) -> anyhow::Result<Self> {
+        let mut text = String::from("local ask, n = {}, 0\n");
         for person in people {
-            let (question, token) = (person.question("read"), &person.token);
-            writeln!(
-                text,
-                "requests[#requests + 1] = wrk.format('POST', nil, {{['Content-Type'] = \
-                 'application/json', ['Authorization'] = 'Bearer {token}'}}, '{question}')"
-            )?;
+            let (body, token) = (shape.body(person), &person.token);
+            let format = format!(
+                "wrk.format('POST', nil, {{['Content-Type'] = 'application/json', \
+                 ['Authorization'] = 'Bearer {token}'}}, {body})"
+            );
+            match shape {
+                // Made once, so that the client is as cheap as can be.
+                Shape::Same | Shape::SameBatch => writeln!(
+                    text,
+                    "do local made; ask[#ask + 1] = function() made = made or {format}; return made end end"
+                )?,
+                Shape::New | Shape::NewBatch => {
+                    writeln!(text, "ask[#ask + 1] = function() return {format} end")?;
+                }
+            }
         }
-        text.push_str("end\nlocal last = 0\nfunction request()\n");
-        text.push_str("last = last % #requests + 1\nreturn requests[last]\nend\n");
-        let name = format!("gatepost-bench-{}.lua", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text)?;
-        Ok(Self(path))
+        text.push_str("function request()\nn = n + 1\nreturn ask[n % #ask + 1]()\nend\n");
+        let name = format!("gatepost-bench-{}-{shape:?}.lua", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        fs::write(&file, text)?;
+        Ok(Self { file, shape })
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
         // Left behind at worst.
-        fs::remove_file(&self.0).ok();
+        fs::remove_file(&self.file).ok();
     }
 }
 

@@ -51,6 +51,18 @@ const RIGHTS: [(&str, &str); 32] = [
     ("webauthn_challenges", ALL),
 ];
 
+/// The functions that the API calls, as `to_regprocedure` takes them.
+pub const API_FUNCTIONS: [&str; 3] = [
+    "gatepost_maintain_activity(integer, timestamptz)",
+    "gatepost_maintain_decisions(integer, timestamptz)",
+    "gatepost_organization_requires_mfa(uuid, timestamptz)",
+];
+
+/// The rights of the API's role, table by table.
+pub fn api_rights() -> &'static [(&'static str, &'static str)] {
+    &RIGHTS
+}
+
 /// All tables of the newest schema.
 pub fn tables() -> impl Iterator<Item = &'static str> {
     RIGHTS.iter().map(|(table, _)| *table)
@@ -110,9 +122,10 @@ fn statements(schema: &str, role: &str) -> String {
         "SELECT pg_advisory_xact_lock(hashtextextended('gatepost_grants', 0));
          SET LOCAL lock_timeout = '5s';
          GRANT USAGE ON SCHEMA {schema} TO {role};
-         GRANT EXECUTE ON FUNCTION {schema}.gatepost_maintain_activity(integer, timestamptz),
-             {schema}.gatepost_maintain_decisions(integer, timestamptz),
-             {schema}.gatepost_organization_requires_mfa(uuid, timestamptz) TO {role};"
+         GRANT EXECUTE ON FUNCTION {} TO {role};",
+        API_FUNCTIONS
+            .map(|function| format!("{schema}.{function}"))
+            .join(", ")
     );
     let rights = RIGHTS.map(|(table, rights)| {
         format!(

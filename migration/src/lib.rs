@@ -38,7 +38,8 @@ mod runner;
 mod sql;
 mod statements;
 
-pub use grants::{grant_api_role, grant_statements, tables};
+pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
+pub use lock::LOCK_KEY;
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use runner::{
     Applied, Down, How, MigrateError, Status, connect, down, expected_version, going_back, known,

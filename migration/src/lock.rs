@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What the lock is called in `pg_locks`: any number, as long as it never changes.
-const LOCK_KEY: i64 = 0x67_61_74_65_70_6f_73_74;
+pub const LOCK_KEY: i64 = 0x67_61_74_65_70_6f_73_74;
 const LOCK_TIMEOUT: Duration = Duration::from_mins(15);
 /// Between two tries of a step that did not get its locks: the first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));

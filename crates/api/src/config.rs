@@ -135,6 +135,29 @@ pub fn read_environment_with(stand_ins: &[(&str, &str)]) -> Result<Reading, Repo
     )
 }
 
+/// Only how the database is reached: for commands that look at it while other settings may still be
+/// missing.
+///
+/// # Errors
+///
+/// Every fault of these settings.
+pub fn read_database() -> Result<DatabaseConfig, Report> {
+    let (variables, unreadable) = process_variables();
+    let merged = with_dot_env(variables, &unreadable, Path::new(DOT_ENV));
+    if !merged.faults.is_empty() {
+        return Err(Report {
+            faults: merged.faults,
+            warnings: Vec::new(),
+        });
+    }
+    let lookup = |name: &str| merged.variables.get(name).cloned();
+    let mut env = reader::Reader::new(&lookup);
+    let environment = sections::environment(&mut env);
+    let database = database::read(&mut env, environment);
+    env.finish()?;
+    Ok(database)
+}
+
 fn process_variables() -> (BTreeMap<String, String>, Vec<String>) {
     let mut variables = BTreeMap::new();
     let mut unreadable = Vec::new();
@@ -150,12 +173,18 @@ fn process_variables() -> (BTreeMap<String, String>, Vec<String>) {
     (variables, unreadable)
 }
 
-fn read_from(
+/// The environment with what a file adds to it.
+struct Merged {
+    variables: BTreeMap<String, String>,
+    from_file: BTreeSet<String>,
+    faults: Vec<Fault>,
+}
+
+fn with_dot_env(
     mut variables: BTreeMap<String, String>,
     unreadable: &[String],
     dot_env: &Path,
-    is_terminal: bool,
-) -> Result<Reading, Report> {
+) -> Merged {
     let mut faults: Vec<Fault> = unreadable
         .iter()
         .filter(|name| is_read(name))
@@ -191,6 +220,24 @@ fn read_from(
             ));
         }
     }
+    Merged {
+        variables,
+        from_file,
+        faults,
+    }
+}
+
+fn read_from(
+    variables: BTreeMap<String, String>,
+    unreadable: &[String],
+    dot_env: &Path,
+    is_terminal: bool,
+) -> Result<Reading, Report> {
+    let Merged {
+        variables,
+        from_file,
+        faults,
+    } = with_dot_env(variables, unreadable, dot_env);
     let names: Vec<String> = variables.keys().cloned().collect();
     let reading = read(&|name| variables.get(name).cloned(), &names, is_terminal);
     let mut reading = match reading {

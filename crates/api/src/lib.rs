@@ -13,7 +13,7 @@
 //!   [`groups`], [`roles`], [`role_assignments`],
 //!   [`role_requests`], [`members`], [`invitations`], [`resources`]
 //! - What you may do: [`policy`], [`policy_admin`], [`decisions`], [`authzen`]
-//! - Running it: [`config`], [`database`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
+//! - Running it: [`config`], [`database`], [`database_admin`], [`admin`], [`dormancy`], [`audit`], [`health`], [`mail`]
 
 pub mod access;
 pub mod accounts;
@@ -28,6 +28,7 @@ pub mod command;
 pub mod config;
 pub mod crypto;
 pub mod database;
+pub mod database_admin;
 pub mod decisions;
 pub mod devices;
 pub mod dormancy;

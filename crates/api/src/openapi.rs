@@ -62,6 +62,8 @@ use crate::{problem::ProblemDocument, routes, state::AppState};
         crate::authzen::handlers::search_actions,
         crate::authzen::handlers::search_resources,
         crate::authzen::handlers::search_subjects,
+        crate::database_admin::handlers::show,
+        crate::database_admin::handlers::test,
         crate::decisions::handlers::replay,
         crate::decisions::handlers::take_in,
         crate::devices::handlers::list_own,

@@ -25,6 +25,7 @@ use crate::{
     api_keys::{handlers as api_keys, model as api_key},
     audit,
     authzen::{handlers as authzen, model::Evaluate},
+    database_admin::{handlers as database_admin, model as database},
     decisions::{handlers as decisions, model as decision},
     devices::{handlers as devices, model as device},
     email::handlers as email,
@@ -172,6 +173,8 @@ pub fn protected() -> Vec<Row> {
         row(get.clone(), "/api/admin/audit", administration::ReadAudit, admin::list_audit),
         row(get.clone(), "/api/admin/audit/verify", audit::model::VerifyAudit, audit::handlers::verify),
 
+        row(get.clone(), "/api/admin/database", database::ReadDatabase, database_admin::show),
+        row(post.clone(), "/api/admin/database/test", database::TestDatabase, database_admin::test),
         row(get.clone(), "/api/admin/policy", ReadPolicy, policy_admin::show),
         row(post.clone(), "/api/admin/policy/replay", decision::ReplayPolicy, decisions::replay),
         row(get.clone(), "/api/opa/bundles/gatepost.tar.gz", ReadPolicy, policy_admin::bundle),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{key::KeyState, resource::ResourceRef};
+use super::{key::KeyState, memo::Reading, resource::ResourceRef};
 use crate::mfa::model::Factor;
 
 /// What can hold a role and act.
@@ -171,7 +171,7 @@ pub struct Grant {
 }
 
 /// What is known of a principal when the policy is asked about it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Subject {
     /// Who.
     pub principal: Principal,
@@ -185,6 +185,8 @@ pub struct Subject {
     pub username: Option<String>,
     /// Everything held, expired grants too.
     pub grants: Arc<[Grant]>,
+    /// Which reading this is.
+    pub reading: Reading,
 }
 
 /// The session a request came with.

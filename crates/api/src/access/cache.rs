@@ -7,6 +7,7 @@
 //! is answered from memory.
 
 use std::{
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, RandomState},
     sync::{
         Arc,
@@ -22,6 +23,7 @@ use super::{
     actor::{Holder, HolderType, Principal, SessionState, Subject},
     freshness,
     key::KeyState,
+    memo::Memo,
     registered::{Key, Registration},
     resource::{Located, ResourceRef, ResourceType},
 };
@@ -126,6 +128,10 @@ pub struct Caches {
     pub resources: Cached<ResourceRef, Located>,
     /// What applications have registered, and what they are known not to have.
     pub registrations: Cached<Key, Registration>,
+    /// The types of which anything is registered.
+    pub registered_types: Cached<(), HashSet<String>>,
+    /// What the policy has said.
+    pub memo: Memo,
     /// The last revision that was heard of.
     revision: AtomicI64,
     listening: Arc<AtomicBool>,
@@ -148,6 +154,8 @@ impl Default for Caches {
             subjects: Cached::new(&listening),
             resources: Cached::new(&listening),
             registrations: Cached::new(&listening),
+            registered_types: Cached::with_shards(&listening, 1),
+            memo: Memo::default(),
             revision: AtomicI64::new(0),
             listening,
         }
@@ -168,8 +176,14 @@ impl Caches {
                 // What stands below it moves or goes along.
                 self.registrations.touch_all();
             }
-            Change::Registered(key) => self.registrations.touch(key),
-            Change::Registrations => self.registrations.touch_all(),
+            Change::Registered(key) => {
+                self.registrations.touch(key);
+                self.registered_types.touch_all();
+            }
+            Change::Registrations => {
+                self.registrations.touch_all();
+                self.registered_types.touch_all();
+            }
             Change::Keys => self.tokens.invalidate_all(),
             Change::Revision(number) => {
                 self.revision.fetch_max(*number, Ordering::SeqCst);
@@ -185,6 +199,7 @@ impl Caches {
         self.subjects.touch_all();
         self.resources.touch_all();
         self.registrations.touch_all();
+        self.registered_types.touch_all();
     }
 
     /// Changes made elsewhere are heard of from now on, and all up to `revision` are in the database.
@@ -229,12 +244,16 @@ where
     V: Send + Sync + 'static,
 {
     fn new(listening: &Arc<AtomicBool>) -> Self {
+        Self::with_shards(listening, SHARDS)
+    }
+
+    fn with_shards(listening: &Arc<AtomicBool>, shards: usize) -> Self {
         Self {
             entries: Cache::builder()
                 .max_capacity(CAPACITY)
                 .time_to_live(BACKSTOP)
                 .build(),
-            shards: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+            shards: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             all: AtomicU64::new(0),
             hasher: RandomState::new(),
             listening: Arc::clone(listening),
@@ -265,6 +284,39 @@ where
         Ok(found)
     }
 
+    /// The entries of `keys`. Those that memory does not have are loaded together, if there are any.
+    pub async fn get_or_load_many<E>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        load: impl AsyncFnOnce(Vec<K>) -> Result<Vec<(K, Arc<V>)>, E>,
+    ) -> Result<HashMap<K, Arc<V>>, E> {
+        let usable = self.listening.load(Ordering::SeqCst);
+        let (mut found, mut stamps) = (HashMap::new(), HashMap::new());
+        for key in keys {
+            let stamp = self.stamp(&key);
+            match self.entries.get(&key) {
+                Some((made, value))
+                    if usable && made == stamp && !freshness::is_from_database() =>
+                {
+                    found.insert(key, value);
+                }
+                _ => {
+                    stamps.insert(key, stamp);
+                }
+            }
+        }
+        if stamps.is_empty() {
+            return Ok(found);
+        }
+        for (key, value) in load(stamps.keys().copied().collect()).await? {
+            if let Some(stamp) = stamps.get(&key).filter(|_| usable) {
+                self.entries.insert(key, (*stamp, Arc::clone(&value)));
+            }
+            found.insert(key, value);
+        }
+        Ok(found)
+    }
+
     fn touch(&self, key: &K) {
         self.shard(key).fetch_add(1, Ordering::SeqCst);
     }
@@ -282,7 +334,7 @@ where
 
     fn shard(&self, key: &K) -> &AtomicU64 {
         let hash = self.hasher.hash_one(key);
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
         &self.shards[index]
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     actor::{Actor, Grant, Principal, PrincipalType, Subject},
     key::KeyState,
+    memo::Reading,
     resource::ResourceRef,
 };
 use crate::{
@@ -128,6 +129,7 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
         email,
         username,
         grants,
+        reading: Reading::default(),
     })))
 }
 

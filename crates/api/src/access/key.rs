@@ -8,7 +8,10 @@ use std::sync::{
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::actor::{Grant, Principal, Subject};
+use super::{
+    actor::{Grant, Principal, Subject},
+    memo::Reading,
+};
 use crate::policy::{common, covers};
 
 /// Uses of one key that are closer together than this are written down as one.
@@ -87,8 +90,13 @@ impl KeyState {
             ..grant.clone()
         };
         let to = Arc::new(Subject {
+            principal: owner.principal,
+            status: owner.status.clone(),
+            attributes: owner.attributes.clone(),
+            email: owner.email.clone(),
+            username: owner.username.clone(),
             grants: owner.grants.iter().map(grant).collect(),
-            ..(**owner).clone()
+            reading: Reading::default(),
         });
         *narrowed = Some(Narrowed {
             from: Arc::clone(owner),
@@ -151,6 +159,7 @@ mod tests {
                 expires_at: None,
             }]
             .into(),
+            reading: Reading::default(),
         })
     }
 

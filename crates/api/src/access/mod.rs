@@ -12,6 +12,7 @@ pub mod freshness;
 pub mod grants;
 pub mod key;
 pub mod listener;
+pub mod memo;
 pub mod permit;
 pub mod question;
 pub mod registered;

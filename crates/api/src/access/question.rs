@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     actor::{Actor, Grant, Subject},
+    memo::Asked,
     resource::{Located, ResourceRef},
 };
 use crate::{
@@ -49,6 +50,10 @@ pub async fn allows_below(
     if actor.key().is_some_and(|key| !key.covers(permission)) {
         return Ok(false);
     }
+    let asked = Asked::new(state, &actor.subject, located, below.as_slice(), permission);
+    if let Some(known) = asked.as_ref().and_then(|asked| recall(state, asked)) {
+        return Ok(known.allow);
+    }
     let mut resource = resource(located);
     if let Some(place) = below {
         resource.path.push(place);
@@ -61,18 +66,39 @@ pub async fn allows_below(
         grants: grants(&actor.subject, located),
         context: context(state, json!({ "ip": origin.ip })),
     };
-    Ok(decide(state, &input).await?.allow)
+    Ok(decide(state, asked, &input).await?.allow)
 }
 
-/// Asks the policy.
+/// What the policy said to the same question before; nothing for what the decision log keeps, which
+/// is told of every question.
+pub fn recall(state: &AppState, asked: &Asked) -> Option<Decision> {
+    let known = state.cache.memo.recall(asked)?;
+    (!state.decisions.keeps(known.allow)).then_some(known)
+}
+
+/// Asks the policy; what it says is kept for when the same is `asked` again.
 ///
 /// # Errors
 ///
 /// `503`, and a count in the metrics under its own name.
-pub async fn decide(state: &AppState, input: &Input) -> Result<Decision, Problem> {
+pub async fn decide(
+    state: &AppState,
+    asked: Option<Asked>,
+    input: &Input,
+) -> Result<Decision, Problem> {
     let answer = state.policy.decide(input).await;
     state.decisions.note(input, answer.as_ref());
-    answer.map_err(unavailable)
+    let decision = answer.map_err(unavailable)?;
+    keep(state, asked, &decision);
+    Ok(decision)
+}
+
+/// Keeps a decision for when the same is asked again.
+pub fn keep(state: &AppState, asked: Option<Asked>, decision: &Decision) {
+    // What no policy has said stands in for an answer, and may be one the next time.
+    if let Some(asked) = asked.filter(|_| decision.policy.is_some()) {
+        state.cache.memo.keep(asked, decision);
+    }
 }
 
 /// Asks the policy many questions. One that a rule fails on is refused in its place, with the
@@ -174,12 +200,17 @@ pub fn resource(located: &Located) -> policy::Resource {
 
 /// The grants that can count on a resource: those on something of its path.
 pub fn grants(subject: &Subject, located: &Located) -> Vec<policy::Grant> {
-    subject
-        .grants
-        .iter()
-        .filter(|grant| located.path.contains(&grant.resource))
-        .map(given)
-        .collect()
+    counting(subject, located).map(given).collect()
+}
+
+/// Whether there is any such grant.
+pub fn holds_any(subject: &Subject, located: &Located) -> bool {
+    counting(subject, located).next().is_some()
+}
+
+fn counting<'a>(subject: &'a Subject, located: &'a Located) -> impl Iterator<Item = &'a Grant> {
+    let is_on_path = |grant: &&Grant| located.path.contains(&grant.resource);
+    subject.grants.iter().filter(is_on_path)
 }
 
 fn given(grant: &Grant) -> policy::Grant {

@@ -1,6 +1,9 @@
 //! What applications have registered: things of their own types, and where they stand.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
@@ -148,25 +151,85 @@ pub async fn find(
     kind: &str,
     id: &str,
 ) -> Result<Option<Arc<Registered>>, DbErr> {
-    if !is_type(kind) || !is_id(id) {
-        return Ok(None);
-    }
-    let load = async || {
-        let found = look_up(state, kind, id).await?;
-        Ok::<_, DbErr>(Some(Arc::new(Registration(found.map(Arc::new)))))
-    };
-    let known = state.cache.registrations.get_or_load(key(kind, id), load);
-    Ok(known.await?.and_then(|known| known.0.clone()))
+    let mut found = find_many(state, &[(kind, id)]).await?;
+    Ok(found.pop().flatten())
 }
 
-async fn look_up(state: &AppState, kind: &str, id: &str) -> Result<Option<Registered>, DbErr> {
-    let sql = format!("SELECT {COLUMNS} FROM resources r WHERE r.type = $1 AND r.external_id = $2");
+/// The types of which anything is registered. Whoever registers nothing of a type can ask about any
+/// number of things of it without one question to the database.
+async fn types(state: &AppState) -> Result<Arc<HashSet<String>>, DbErr> {
+    let load = async || {
+        let tx = Tx::begin(state, &Scope::System).await?;
+        let statement = Statement::from_string(tx.get_database_backend(), TYPES_IN_USE);
+        let rows = tx.query_all_raw(statement).await?;
+        tx.commit().await?;
+        let types = rows.iter().map(|row| row.try_get_by_index(0));
+        Ok::<_, DbErr>(Some(Arc::new(types.collect::<Result<_, _>>()?)))
+    };
+    let known = state.cache.registered_types.get_or_load((), load).await?;
+    Ok(known.unwrap_or_default())
+}
+
+/// From each type to the next one in the index, however many things there are of it.
+const TYPES_IN_USE: &str = "WITH RECURSIVE used AS ( \
+         (SELECT type FROM resources ORDER BY type LIMIT 1) \
+         UNION ALL \
+         SELECT (SELECT r.type FROM resources r WHERE r.type > u.type ORDER BY r.type LIMIT 1) \
+         FROM used u WHERE u.type IS NOT NULL) \
+     SELECT type FROM used WHERE type IS NOT NULL";
+
+/// The things that are registered by these types and ids, where there are; by one query.
+pub async fn find_many(
+    state: &AppState,
+    names: &[(&str, &str)],
+) -> Result<Vec<Option<Arc<Registered>>>, DbErr> {
+    let types = types(state).await?;
+    let keys: Vec<_> = names
+        .iter()
+        .map(|(kind, id)| (types.contains(*kind) && is_id(id)).then(|| key(kind, id)))
+        .collect();
+    let known = state.cache.registrations.get_or_load_many(
+        keys.iter().flatten().copied(),
+        async |missing| {
+            let missing: HashSet<_> = missing.into_iter().collect();
+            let asked = keys.iter().zip(names).filter_map(|(key, name)| {
+                let key = key.filter(|key| missing.contains(key))?;
+                Some((key, *name))
+            });
+            let mut asked: HashMap<Key, _> = asked.collect();
+            let names: Vec<_> = asked.values().copied().collect();
+            let mut found = Vec::new();
+            for thing in look_up(state, &names).await? {
+                let key = key(&thing.kind, &thing.external_id);
+                asked.remove(&key);
+                found.push((key, Arc::new(Registration(Some(Arc::new(thing))))));
+            }
+            let absent = |key| (key, Arc::new(Registration(None)));
+            found.extend(asked.into_keys().map(absent));
+            Ok::<_, DbErr>(found)
+        },
+    );
+    let known = known.await?;
+    let of = |key: Key| known.get(&key)?.0.clone();
+    Ok(keys.into_iter().map(|key| key.and_then(of)).collect())
+}
+
+async fn look_up(state: &AppState, names: &[(&str, &str)]) -> Result<Vec<Registered>, DbErr> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM resources r \
+         JOIN unnest($1::text[], $2::text[]) AS asked (type, id) \
+              ON r.type = asked.type AND r.external_id = asked.id"
+    );
+    let (kinds, ids): (Vec<String>, Vec<String>) = names
+        .iter()
+        .map(|(kind, id)| ((*kind).to_owned(), (*id).to_owned()))
+        .unzip();
     let tx = Tx::begin(state, &Scope::System).await?;
-    let values = [kind.into(), id.into()];
+    let values = [kinds.into(), ids.into()];
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
-    let row = Row::find_by_statement(statement).one(&*tx).await?;
+    let rows = Row::find_by_statement(statement).all(&*tx).await?;
     tx.commit().await?;
-    Ok(row.map(Into::into))
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 #[cfg(test)]

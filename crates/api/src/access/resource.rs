@@ -1,7 +1,7 @@
 //! What permissions are about, and where it stands in the hierarchy
 //! `system -> organization -> account -> project`.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
 use entity::user_role_assignment;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Statement};
@@ -46,6 +46,13 @@ impl ResourceType {
             Self::User => "user",
             Self::ServiceAccount => "service_account",
         }
+    }
+}
+
+impl ResourceType {
+    /// Whether the database knows where one stands; the others stand right below the system.
+    pub const fn is_looked_up(self) -> bool {
+        matches!(self, Self::Organization | Self::Account | Self::Project)
     }
 }
 
@@ -97,7 +104,7 @@ impl fmt::Display for ResourceRef {
 }
 
 /// A resource that exists, with all that stands above it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Located {
     /// The resource itself.
     pub resource: ResourceRef,
@@ -159,6 +166,8 @@ impl Located {
 
 #[derive(FromQueryResult)]
 struct Parents {
+    kind: String,
+    id: Uuid,
     organization: Uuid,
     account: Option<Uuid>,
     owner: Option<Uuid>,
@@ -187,47 +196,74 @@ pub async fn locate(
     state
         .cache
         .resources
-        .get_or_load(resource, async || look_up(state, kind, id).await)
+        .get_or_load(resource, async || {
+            let found = look_up(state, &[ResourceRef::new(kind, id)]).await?;
+            Ok(found.into_iter().next().map(|(_, located)| located))
+        })
         .await
 }
 
+/// Where organizations, accounts and projects stand, those of them that there are; by one query.
+pub async fn locate_many(
+    state: &AppState,
+    resources: impl IntoIterator<Item = ResourceRef>,
+) -> Result<HashMap<ResourceRef, Arc<Located>>, DbErr> {
+    state
+        .cache
+        .resources
+        .get_or_load_many(resources, async |missing| look_up(state, &missing).await)
+        .await
+}
+
+/// Of those that have parents in the database.
+const PARENTS: &str = "SELECT 'organization' AS kind, id, id AS organization, NULL::uuid AS account, \
+            NULL::uuid AS owner FROM organizations WHERE id = ANY($1) \
+     UNION ALL \
+     SELECT 'account', id, organization_id, id, NULL FROM accounts WHERE id = ANY($2) \
+     UNION ALL \
+     SELECT 'project', id, organization_id, account_id, owner_id FROM projects WHERE id = ANY($3)";
+
 async fn look_up(
     state: &AppState,
-    kind: ResourceType,
-    id: Uuid,
-) -> Result<Option<Arc<Located>>, DbErr> {
-    let sql = match kind {
-        ResourceType::Organization => {
-            "SELECT id AS organization, NULL::uuid AS account, NULL::uuid AS owner FROM organizations WHERE id = $1"
-        }
-        ResourceType::Account => {
-            "SELECT organization_id AS organization, id AS account, NULL::uuid AS owner FROM accounts WHERE id = $1"
-        }
-        _ => {
-            "SELECT organization_id AS organization, account_id AS account, owner_id AS owner FROM projects WHERE id = $1"
-        }
+    resources: &[ResourceRef],
+) -> Result<Vec<(ResourceRef, Arc<Located>)>, DbErr> {
+    let of = |kind| -> Vec<Uuid> {
+        let of_kind = resources.iter().filter(|resource| resource.kind == kind);
+        of_kind.filter_map(|resource| resource.id).collect()
     };
+    let values = [
+        of(ResourceType::Organization).into(),
+        of(ResourceType::Account).into(),
+        of(ResourceType::Project).into(),
+    ];
     let tx = Tx::begin(state, &Scope::System).await?;
-    let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, [id.into()]);
-    let found = Parents::find_by_statement(statement).one(&*tx).await?;
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), PARENTS, values);
+    let found = Parents::find_by_statement(statement).all(&*tx).await?;
     tx.commit().await?;
-    Ok(found.map(|parents| {
-        let organization = ResourceRef::new(ResourceType::Organization, parents.organization);
-        let account = parents
+    let located = found.into_iter().filter_map(Parents::locate);
+    Ok(located
+        .map(|located| (located.resource, Arc::new(located)))
+        .collect())
+}
+
+impl Parents {
+    fn locate(self) -> Option<Located> {
+        let itself = ResourceRef::new(self.kind.parse().ok()?, self.id);
+        let organization = ResourceRef::new(ResourceType::Organization, self.organization);
+        let account = self
             .account
             .map(|id| ResourceRef::new(ResourceType::Account, id));
-        let itself = ResourceRef::new(kind, id);
         let mut path = vec![ResourceRef::SYSTEM, organization];
         path.extend(account);
-        if kind == ResourceType::Project {
+        if itself.kind == ResourceType::Project {
             path.push(itself);
         }
-        Arc::new(Located {
+        Some(Located {
             resource: itself,
             path: path.into(),
-            owner_id: parents.owner,
+            owner_id: self.owner,
         })
-    }))
+    }
 }
 
 /// The resource that a role assignment is on, or nothing if there is no such assignment.

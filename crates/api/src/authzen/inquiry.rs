@@ -14,6 +14,7 @@ use super::{
 use crate::{
     access::{
         actor::Subject,
+        memo::Asked,
         permit::Permit,
         question,
         resource::{Located, ResourceRef, ResourceType},
@@ -41,6 +42,8 @@ pub(super) enum Prepared {
 pub(super) struct Open {
     /// The question as the policy sees it.
     pub(super) input: Input,
+    /// What its answer may be kept for.
+    pub(super) asked: Option<Asked>,
     /// What a no looks like.
     pub(super) hidden: Hidden,
     /// What an explanation is made of, if one was asked for.
@@ -128,6 +131,16 @@ impl<'a> Inquiry<'a> {
                 Some(subject)
             }
         };
+        let hidden = self.hidden(subject.as_deref(), &standing, own);
+        let asked = subject.as_deref().and_then(|subject| {
+            let (base, below) = (&standing.base, &standing.below);
+            Asked::new(self.state, subject, base, below, &question.permission)
+        });
+        if let Some(known) = asked.as_ref().filter(|_| !question.explain())
+            && let Some(decision) = question::recall(self.state, known)
+        {
+            return Ok(Prepared::Known(hidden.answer(decision, None)));
+        }
         let explain = if question.explain() {
             let organization = standing.base.organization_id();
             // Names of an organization's own roles are for those who may ask about others there.
@@ -139,9 +152,13 @@ impl<'a> Inquiry<'a> {
         } else {
             None
         };
-        let mut open = self.open(question, subject.as_deref(), &standing, own);
-        open.explain = explain;
-        Ok(Prepared::Open(Box::new(open)))
+        let input = self.input(question, subject.as_deref(), &standing, own);
+        Ok(Prepared::Open(Box::new(Open {
+            input,
+            asked,
+            hidden,
+            explain,
+        })))
     }
 
     /// Whether the caller may ask about others at `home`.
@@ -177,13 +194,13 @@ impl<'a> Inquiry<'a> {
         Ok(organization.is_some_and(belongs) || self.may_ask(ResourceRef::SYSTEM).await?)
     }
 
-    fn open(
+    fn input(
         &self,
         question: Question,
         known: Option<&Subject>,
         standing: &Standing,
         own: bool,
-    ) -> Open {
+    ) -> Input {
         let subject = match known {
             // A question is about its subject, not about the key that it was asked with.
             Some(_) if own && self.permit.actor().session().is_some() => {
@@ -192,18 +209,17 @@ impl<'a> Inquiry<'a> {
             Some(subject) => question::subject(subject),
             None => foreign(&question.subject),
         };
-        let input = compose(self.state, question, subject, known, standing);
-        let is_hidden = own && input.grants.is_empty() && self.is_foreign_ground(&standing.base);
-        let hidden = match standing.below.first() {
+        compose(self.state, question, subject, known, standing)
+    }
+
+    fn hidden(&self, known: Option<&Subject>, standing: &Standing, own: bool) -> Hidden {
+        let holds_nothing = known.is_none_or(|known| !question::holds_any(known, &standing.base));
+        let is_hidden = own && holds_nothing && self.is_foreign_ground(&standing.base);
+        match standing.below.first() {
             _ if !is_hidden => Hidden::No,
             // What stands below one of ours by the request's own word shows what that would.
             Some(_) if standing.is_known_by_register() => Hidden::Registered,
             _ => Hidden::Ours,
-        };
-        Open {
-            input,
-            hidden,
-            explain: None,
         }
     }
 

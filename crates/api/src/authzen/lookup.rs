@@ -2,7 +2,10 @@
 //!
 //! Everything is looked up once for each request, so that all items of a batch see the same.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sea_orm::DbErr;
@@ -206,6 +209,45 @@ impl<'a> Lookup<'a> {
         let found = registered::find(self.state, kind, id).await?;
         self.registered.insert(place, found.clone());
         Ok(found)
+    }
+
+    /// Takes in where the resources of many questions stand.
+    pub async fn know_resources(
+        &mut self,
+        questions: impl IntoIterator<Item = &Question>,
+    ) -> Result<(), Problem> {
+        let (mut ours, mut theirs) = (HashSet::new(), HashSet::new());
+        let mut take = |kind: &str, id: &str| match (kind.parse::<ResourceType>(), uuid(id)) {
+            (Ok(kind), Some(id)) if kind.is_looked_up() => {
+                ours.insert(ResourceRef::new(kind, id));
+            }
+            (Err(()), _) => {
+                theirs.insert(Place::new(kind, id));
+            }
+            _ => {}
+        };
+        for question in questions {
+            take(&question.resource.kind, &question.resource.id);
+            if let Some(Parent { kind, id: Some(id) }) = &question.parent {
+                take(kind, id);
+            }
+        }
+        let mut located = resource::locate_many(self.state, ours.iter().copied()).await?;
+        let located = ours.into_iter().map(|of| (of, located.remove(&of)));
+        self.located.extend(located);
+        let theirs: Vec<_> = theirs.into_iter().collect();
+        let names: Vec<_> = theirs
+            .iter()
+            .map(|place| {
+                (
+                    place.r#type.as_str(),
+                    place.id.as_deref().unwrap_or_default(),
+                )
+            })
+            .collect();
+        let found = registered::find_many(self.state, &names).await?;
+        self.registered.extend(theirs.into_iter().zip(found));
+        Ok(())
     }
 
     /// Takes in what a search has found of registered things.

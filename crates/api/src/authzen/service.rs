@@ -9,7 +9,7 @@ use super::{
     request::{Batch, Question, Semantic},
 };
 use crate::{
-    access::{permit::Permit, question},
+    access::{memo::Asked, permit::Permit, question},
     policy::{Decision, Input, PolicyUnavailable},
     problem::{Code, Problem},
     state::AppState,
@@ -34,7 +34,7 @@ pub async fn one(
         Prepared::Refused => Err(Problem::new(Code::Forbidden, REFUSED)),
         Prepared::Known(answer) => Ok(answer),
         Prepared::Open(open) => {
-            let decision = question::decide(state, &open.input).await?;
+            let decision = question::decide(state, open.asked, &open.input).await?;
             let answer = open.hidden.answer(decision, state.policy.digest());
             let mut explainer = Explainer::new(state);
             explainer
@@ -64,7 +64,9 @@ pub async fn many(
     let mut answers = Vec::new();
     while questions.peek().is_some() {
         let (mut slots, mut inputs) = (Vec::new(), Vec::new());
-        for question in questions.by_ref().take(step) {
+        let step: Vec<_> = questions.by_ref().take(step).collect();
+        inquiry.lookup.know_resources(step.iter().flatten()).await?;
+        for question in step {
             slots.push(match question {
                 Err(fault) => {
                     let message = format!("{}: {}", fault.field, fault.message);
@@ -77,7 +79,7 @@ pub async fn many(
                     Prepared::Known(answer) => Slot::Answered(answer),
                     Prepared::Open(open) => {
                         inputs.push(open.input);
-                        Slot::Open(open.hidden, open.explain)
+                        Slot::Open(open.hidden, open.asked, open.explain)
                     }
                 },
             });
@@ -88,10 +90,11 @@ pub async fn many(
         for slot in slots {
             let answer = match slot {
                 Slot::Answered(answer) => answer,
-                Slot::Open(hidden, explain) => {
+                Slot::Open(hidden, asked, explain) => {
                     let (input, decision) = decided
                         .next()
                         .ok_or_else(|| question::unavailable(PolicyUnavailable::Undefined))?;
+                    question::keep(state, asked, &decision);
                     let answer = hidden.answer(decision, digest.clone());
                     explainer.explain(input, hidden, explain, answer).await?
                 }
@@ -131,5 +134,5 @@ pub fn refuse_all(problem: Problem, batch: &Batch<'_>) -> Result<Vec<Answer>, Pr
 /// A place in the answer to a batch.
 enum Slot {
     Answered(Answer),
-    Open(Hidden, Option<Explain>),
+    Open(Hidden, Option<Asked>, Option<Explain>),
 }

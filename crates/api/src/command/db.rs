@@ -1,7 +1,9 @@
 //! `gatepost db`: the database, for those who run it.
 
 mod backup;
+mod check;
 mod setup;
+mod stats;
 mod tls;
 
 use std::{
@@ -19,7 +21,11 @@ use crate::database::url::{DatabaseUrl, UrlFault};
 #[derive(Subcommand)]
 pub enum Db {
     #[expect(missing_docs, reason = "the command's own are shown")]
+    Check(check::Check),
+    #[expect(missing_docs, reason = "the command's own are shown")]
     Setup(setup::Setup),
+    #[expect(missing_docs, reason = "the command's own are shown")]
+    Stats(stats::Show),
     #[expect(missing_docs, reason = "the command's own are shown")]
     Backup(backup::Backup),
     #[expect(missing_docs, reason = "the command's own are shown")]
@@ -38,6 +44,8 @@ pub enum Db {
 /// What keeps it from working at all; what it found is told, and is the exit status.
 pub async fn run(what: Db, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match what {
+        Db::Check(what) => check::run(&what, &crate::clock::SystemClock, out).await,
+        Db::Stats(what) => stats::run(&what, &crate::clock::SystemClock, out).await,
         Db::Setup(what) => setup::run(what, out).await,
         Db::Backup(what) => backup::backup(what, out).await,
         Db::Restore(what) => backup::restore(what, out).await,

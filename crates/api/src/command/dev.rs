@@ -74,7 +74,7 @@ pub async fn dev(config: Config, dev: Dev) -> anyhow::Result<()> {
 }
 
 async fn on_cluster(
-    config: Config,
+    mut config: Config,
     secrets: &Secrets,
     cluster: &Cluster,
     database: &str,
@@ -82,6 +82,8 @@ async fn on_cluster(
     let owner = DatabaseUrl::parse(cluster.owner_url().expose_secret())?;
     let api = DatabaseUrl::parse(cluster.api_url().expose_secret())?;
     migrate(&config.database, &owner, API_ROLE).await?;
+    // For whoever asks the settings where the database is.
+    config.database.url = Some(api.clone());
     let started = start(config, &api, secrets, Arc::new(SystemClock)).await?;
     let broken = async {
         let how = cluster.ended().await;

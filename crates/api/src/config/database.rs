@@ -83,6 +83,7 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> DatabaseCo
         statement_timeout: env.get("DATABASE_STATEMENT_TIMEOUT", parse::duration(1..=3600)),
         auto_migrate: env.get("AUTO_MIGRATE", parse::flag),
         echo: env.get("POSTGRES_ECHO", parse::flag),
+        test_allowed_hosts: env.optional("DATABASE_TEST_ALLOWED_HOSTS", parse::test_hosts),
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::settings::TestHost;
+
 /// A number within bounds.
 pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String>
 where
@@ -109,6 +111,38 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
                 ));
             }
             Ok(network.trunc())
+        })
+        .collect()
+}
+
+/// Hosts, each with a port or without, for tests of connections.
+pub(super) fn test_hosts(text: &str) -> Result<Vec<TestHost>, String> {
+    let fault = |entry: &str| {
+        format!(
+            "has `{entry}`, which is no host, no IP address and no `host:port` ([…]:port for IPv6)"
+        )
+    };
+    list(text)
+        .map(|entry| {
+            let whole = (entry.starts_with('/') || host(entry).is_ok()).then_some((entry, None));
+            let (name, port) = whole
+                .or_else(|| {
+                    let (name, port) = entry.rsplit_once(':')?;
+                    Some((name, Some(port)))
+                })
+                .ok_or_else(|| fault(entry))?;
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            let port = port
+                .map(str::parse::<u16>)
+                .transpose()
+                .map_err(|_| fault(entry))?;
+            if !name.starts_with('/') {
+                host(name).map_err(|_| fault(entry))?;
+            }
+            Ok(TestHost {
+                host: name.to_owned(),
+                port: port.filter(|port| *port != 0),
+            })
         })
         .collect()
 }

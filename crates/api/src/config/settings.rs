@@ -108,6 +108,17 @@ pub struct DatabaseConfig {
     pub auto_migrate: bool,
     /// `POSTGRES_ECHO`: log each statement.
     pub echo: bool,
+    /// `DATABASE_TEST_ALLOWED_HOSTS`; `None` means the host and port of `url`.
+    pub test_allowed_hosts: Option<Vec<TestHost>>,
+}
+
+/// Where a test of a connection may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestHost {
+    /// A name, an address, or the directory of a socket.
+    pub host: String,
+    /// `None` means 5432.
+    pub port: Option<u16>,
 }
 
 impl DatabaseConfig {

@@ -2,11 +2,13 @@
 
 pub mod backup;
 pub mod bundled;
+pub mod check;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;
 pub mod retry;
 pub mod setup;
+pub mod stats;
 pub mod tls;
 pub mod tx;
 pub mod url;

@@ -173,6 +173,16 @@ impl Bundle {
             })
     }
 
+    /// Whether the rules that decide are the delivered ones, and there are no others.
+    pub(super) fn has_delivered_rules(&self) -> bool {
+        let Ok(ours) = files::delivered() else {
+            return false;
+        };
+        self.modules
+            .iter()
+            .all(|(path, text)| ours.get(path) == Some(text))
+    }
+
     /// SHA-256 over the tests, too: changes whenever any file does.
     pub(super) fn fingerprint(&self) -> &str {
         &self.fingerprint

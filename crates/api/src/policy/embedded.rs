@@ -54,6 +54,7 @@ struct Loaded {
     generation: u64,
     digest: Arc<str>,
     grants_alone: bool,
+    is_delivered: bool,
     // Only locked to be copied, once for each thread.
     engine: Mutex<Engine>,
 }
@@ -150,6 +151,11 @@ impl Policy for Embedded {
         self.current.load().grants_alone
     }
 
+    fn as_delivered(&self) -> Option<u64> {
+        let current = self.current.load();
+        current.is_delivered.then_some(current.generation)
+    }
+
     async fn health(&self) -> Result<(), PolicyUnavailable> {
         let answers = self.decide_many(&known_questions()).await?;
         check_known_answers(&answers)
@@ -164,6 +170,7 @@ impl Loaded {
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
             digest: bundle.digest().into(),
             grants_alone: bundle.grants_alone(),
+            is_delivered: bundle.has_delivered_rules(),
             engine: Mutex::new(engine),
         })
     }

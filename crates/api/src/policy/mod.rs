@@ -73,6 +73,13 @@ pub trait Policy: Send + Sync {
         false
     }
 
+    /// The number of the policy in force if its rules are the delivered ones and no others: what
+    /// they say follows from the subject's type, id, status and grants, the resource's path, the
+    /// action's name and the time alone. No two policies of a process have the same number.
+    fn as_delivered(&self) -> Option<u64> {
+        None
+    }
+
     /// Whether questions are being answered, and known ones rightly.
     ///
     /// # Errors

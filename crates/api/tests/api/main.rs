@@ -7,6 +7,8 @@ mod audit;
 mod authzen;
 mod backups;
 mod certificates;
+mod database_admin;
+mod database_check;
 mod databases;
 mod devices;
 mod documents;

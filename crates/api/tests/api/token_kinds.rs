@@ -334,7 +334,7 @@ async fn second_factor_cookie(post: &Post, secret: &str, ended: &str) -> String 
 
 #[actix_web::test]
 async fn every_kind_is_refused_in_the_place_of_every_other_and_spent_by_none() {
-    let all = Mint::all().await;
+    let all = Box::pin(Mint::all()).await;
     let mut refused = 0;
     for place in PLACES {
         for kind in Kind::all() {

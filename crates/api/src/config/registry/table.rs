@@ -221,6 +221,12 @@ const DATABASE: &[Variable] = &[
         "The schema that holds the tables.",
     ),
     plain(
+        "DATABASE_TEST_ALLOWED_HOSTS",
+        Derived("the configured host and port"),
+        "db.example.com,db2.example.com:5433",
+        "Where `POST /api/admin/database/test` may go: hosts, each with a port if that is not 5432.",
+    ),
+    plain(
         "AUTO_MIGRATE",
         Text("false"),
         "true",

@@ -56,6 +56,44 @@ async fn questions_that_are_typed_get_the_same_answers_one_by_one_and_together()
     assert!(remote.decide_many(&[]).await.unwrap().is_empty());
 }
 
+/// What is remembered of an answer by (`access/memo.rs`) is all that it depends on.
+#[tokio::test]
+async fn the_delivered_policy_looks_at_nothing_but_what_answers_are_kept_by() {
+    let policy = embedded();
+    assert!(policy.as_delivered().is_some());
+    let mut typed = 0;
+    let mut runner = cases(1);
+    for _ in 0..8000 {
+        let case = question().new_tree(&mut runner).unwrap().current();
+        let Ok(input) = serde_json::from_value::<Input>(case) else {
+            continue;
+        };
+        typed += 1;
+        let mut other = input.clone();
+        let more =
+            json!({"frozen": true, "owner_id": input.subject.id, "roles": ["admin"], "mfa": true});
+        let Value::Object(more) = more else {
+            unreachable!("an object was written here")
+        };
+        for properties in [
+            &mut other.subject.properties,
+            &mut other.action.properties,
+            &mut other.resource.properties,
+            &mut other.context.more,
+        ] {
+            let known = ["status", "settings"].map(|name| properties.remove_entry(name));
+            *properties = more.clone();
+            properties.extend(known.into_iter().flatten());
+        }
+        for grant in &mut other.grants {
+            grant.role = "another".to_owned();
+        }
+        let (one, two) = (policy.decide(&input).await, policy.decide(&other).await);
+        assert_eq!(one.unwrap(), two.unwrap(), "{input:?}");
+    }
+    assert!(typed > 500, "only {typed} questions were of the types");
+}
+
 #[tokio::test]
 async fn both_engines_are_healthy_and_say_which_they_are() {
     let opa = Opa::start(None).await;

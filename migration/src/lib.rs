@@ -4,6 +4,7 @@
 //! try at the same time.
 
 mod grants;
+mod lock;
 mod m20261121_000001_users;
 mod m20261121_000002_sessions;
 mod m20261121_000003_user_activity;
@@ -33,6 +34,7 @@ mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
 mod m20261121_000030_lineage;
+mod m20261121_000034_grants;
 mod plan;
 mod roots;
 mod runner;
@@ -40,11 +42,12 @@ mod sql;
 mod statements;
 
 pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
+pub use lock::LOCK_KEY;
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use roots::system_roots;
 pub use runner::{
-    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, connect_any, down,
-    expected_version, going_back, known, pending, stamp, status, up, up_as,
+    Applied, Down, How, MigrateError, Status, connect, connect_any, down, expected_version,
+    going_back, known, pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -90,6 +93,7 @@ impl Migrator {
             Box::new(m20261121_000028_decision_log::MIGRATION),
             Box::new(m20261121_000029_revision_notices::MIGRATION),
             Box::new(m20261121_000030_lineage::MIGRATION),
+            Box::new(m20261121_000034_grants::MIGRATION),
         ]
     }
 }

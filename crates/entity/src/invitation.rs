@@ -15,7 +15,7 @@ pub struct Model {
     /// NFKC and lower case; what uniqueness is judged by.
     pub email_normalized: String,
     pub role_id: Uuid,
-    /// `organization`, `account` or `project`.
+    /// `organization`, `account`, `project` or `resource`: what an application registered.
     pub resource_type: String,
     pub resource_id: Uuid,
     pub invited_by: Option<Uuid>,
@@ -28,6 +28,16 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     #[sea_orm(belongs_to, from = "role_id", to = "id")]
     pub role: BelongsTo<super::role::Entity>,
+}
+
+/// What an application registered, if the row is about that.
+impl Related<super::resource::Entity> for Entity {
+    fn to() -> RelationDef {
+        Entity::belongs_to(super::resource::Entity)
+            .from(Column::ResourceId)
+            .to(super::resource::Column::Id)
+            .into()
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}

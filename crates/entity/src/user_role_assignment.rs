@@ -16,7 +16,7 @@ pub struct Model {
     pub service_account_id: Option<Uuid>,
     pub group_id: Option<Uuid>,
     pub role_id: Uuid,
-    /// `system`, `organization`, `account` or `project`.
+    /// `system`, `organization`, `account`, `project` or `resource`: what an application registered.
     pub resource_type: String,
     /// None at system level only.
     pub resource_id: Option<Uuid>,
@@ -30,6 +30,16 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     #[sea_orm(belongs_to, from = "role_id", to = "id")]
     pub role: BelongsTo<super::role::Entity>,
+}
+
+/// What an application registered, if the row is about that.
+impl Related<super::resource::Entity> for Entity {
+    fn to() -> RelationDef {
+        Entity::belongs_to(super::resource::Entity)
+            .from(Column::ResourceId)
+            .to(super::resource::Column::Id)
+            .into()
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}

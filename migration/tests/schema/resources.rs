@@ -2,7 +2,7 @@
 
 use sqlx::PgTransaction;
 
-use crate::{Database, count, fill, id, refused, run, scoped, system};
+use crate::{Database, count, fill, grant, id, refused, run, scoped, system};
 
 /// A record below the project of an organization, and a page below the record.
 async fn register(transaction: &mut PgTransaction<'static>, org: u32) {
@@ -84,6 +84,62 @@ async fn what_stands_below_moves_and_goes_along_and_counts_as_a_change() {
     let sql = format!("DELETE FROM projects WHERE id = '{}'", id(211));
     run(&mut transaction, &sql).await;
     assert_eq!(count(&mut transaction, "resources").await, 0);
+}
+
+#[tokio::test]
+async fn roles_on_what_is_registered_go_along_with_it() {
+    let database = Database::migrated().await;
+    fill(&database).await;
+    let mut transaction = system(&database.as_api()).await;
+    register(&mut transaction, 1).await;
+    let group = format!(
+        "INSERT INTO groups (id, organization_id, name, name_normalized, created_at, updated_at)
+             VALUES ('{0}', '{1}', 'G', 'g', now(), now());
+         INSERT INTO user_role_assignments (id, principal_type, group_id, role_id, resource_type,
+             resource_id, organization_id, created_at)
+             VALUES ('{2}', 'group', '{0}', '{3}', 'resource', '{4}', '{1}', now())",
+        id(601),
+        id(1),
+        id(713),
+        id(802),
+        id(1001)
+    );
+    for sql in [
+        grant(711, 903, 802, "resource", 1001, 1),
+        grant(712, 903, 803, "resource", 1001, 1),
+        grant(714, 903, 802, "resource", 1000, 1),
+        group,
+    ] {
+        run(&mut transaction, &sql).await;
+    }
+    for wrong in [
+        grant(715, 902, 802, "resource", 1001, 2),
+        grant(715, 902, 802, "resource", 999, 1),
+        grant(715, 902, 802, "record", 1001, 1),
+    ] {
+        run(&mut transaction, "SAVEPOINT before").await;
+        refused(&mut transaction, &wrong).await;
+        run(&mut transaction, "ROLLBACK TO before").await;
+    }
+    // To another tenant: built-in roles of people only.
+    let to_the_other = format!(
+        "UPDATE projects SET organization_id = '{}', account_id = '{}', name_normalized = 'p2'
+         WHERE id = '{}'",
+        id(2),
+        id(21),
+        id(111)
+    );
+    run(&mut transaction, &to_the_other).await;
+    let there = format!(
+        "user_role_assignments WHERE resource_type = 'resource' AND organization_id = '{}'",
+        id(2)
+    );
+    assert_eq!(count(&mut transaction, &there).await, 2);
+    let on_things = "user_role_assignments WHERE resource_type = 'resource'";
+    assert_eq!(count(&mut transaction, on_things).await, 2);
+    let gone = "DELETE FROM resources WHERE external_id = 'r1'";
+    run(&mut transaction, gone).await;
+    assert_eq!(count(&mut transaction, on_things).await, 0);
 }
 
 #[tokio::test]

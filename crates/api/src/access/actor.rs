@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{key::KeyState, memo::Reading, resource::ResourceRef};
-use crate::mfa::model::Factor;
+use super::{
+    key::KeyState,
+    memo::Reading,
+    registered::Below,
+    resource::{Located, ResourceRef, ResourceType},
+};
+use crate::{mfa::model::Factor, policy::Place};
 
 /// What can hold a role and act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -162,12 +167,38 @@ pub struct Grant {
     pub permissions: Arc<[String]>,
     /// Where it holds.
     pub resource: ResourceRef,
+    /// What an application calls that, if it registered it.
+    pub thing: Option<Place>,
     /// The tenant of the resource; none for the system.
     pub organization_id: Option<Uuid>,
     /// The group that holds it, and this one as its member.
     pub group_id: Option<Uuid>,
     /// Holds until, and not at, this time.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Grant {
+    /// Where it holds, as policies see it.
+    pub fn place(&self) -> Place {
+        let ours = || Place::from(&self.resource);
+        self.thing.clone().unwrap_or_else(ours)
+    }
+
+    /// Whether it counts on what stands at `below` below `base`: it is held there, or above.
+    ///
+    /// What applications registered is told apart by our ids: another thing can get a name that has
+    /// become free.
+    pub fn counts_on(&self, base: &Located, below: &Below) -> bool {
+        match (self.resource.kind, self.resource.id) {
+            (ResourceType::Registered, Some(id)) => below.ids.contains(&id),
+            _ => base.path.contains(&self.resource),
+        }
+    }
+
+    /// Whether it holds at `now`.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|end| end > now)
+    }
 }
 
 /// What is known of a principal when the policy is asked about it.

@@ -10,10 +10,11 @@ use super::{
     actor::{Actor, Grant, Principal, PrincipalType, Subject},
     key::KeyState,
     memo::Reading,
-    resource::ResourceRef,
+    resource::{ResourceRef, ResourceType},
 };
 use crate::{
     database::tx::{Scope, Tx},
+    policy::Place,
     roles::reach::lacking,
     state::AppState,
 };
@@ -43,7 +44,7 @@ pub async fn system_roles(state: &AppState, actor: &Actor) -> Result<Vec<String>
         .iter()
         .flat_map(|owner| owner.grants.iter())
         .filter(|grant| grant.resource == ResourceRef::SYSTEM)
-        .filter(|grant| grant.expires_at.is_none_or(|end| end > now))
+        .filter(|grant| grant.is_in_force(now))
         .filter(|grant| {
             let whole = |key: &KeyState| lacking(&key.permissions, &grant.permissions).is_empty();
             actor.key().is_none_or(whole)
@@ -78,6 +79,8 @@ struct Row {
     organization_id: Option<Uuid>,
     group_id: Option<Uuid>,
     expires_at: Option<DateTime<Utc>>,
+    thing_type: Option<String>,
+    thing_id: Option<String>,
 }
 
 async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Subject>>, DbErr> {
@@ -101,10 +104,12 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
     };
     let sql = format!(
         "SELECT h.status, h.attributes, h.email, h.username, a.id AS assignment_id, r.id AS role_id, r.key AS role, r.permissions, \
-                a.resource_type, a.resource_id, a.organization_id, a.group_id, a.expires_at \
+                a.resource_type, a.resource_id, a.organization_id, a.group_id, a.expires_at, \
+                t.type AS thing_type, t.external_id AS thing_id \
          FROM ({holder}) h \
          LEFT JOIN ({held}) a ON true \
          LEFT JOIN roles r ON r.id = a.role_id \
+         LEFT JOIN resources t ON a.resource_type = 'resource' AND t.id = a.resource_id \
          ORDER BY a.id"
     );
     let tx = Tx::begin(state, &Scope::System).await?;
@@ -137,7 +142,7 @@ async fn look_up(state: &AppState, principal: Principal) -> Result<Option<Arc<Su
 type Carried = HashMap<Uuid, (Arc<str>, Arc<[String]>)>;
 
 fn grant(row: Row, known: &mut Carried) -> Option<Grant> {
-    let kind = row.resource_type?.parse().ok()?;
+    let kind = ResourceType::stored(&row.resource_type?)?;
     let (name, carried) = (row.role?, row.permissions?);
     let (role, permissions) = known
         .entry(row.role_id?)
@@ -150,6 +155,10 @@ fn grant(row: Row, known: &mut Carried) -> Option<Grant> {
             kind,
             id: row.resource_id,
         },
+        thing: row
+            .thing_type
+            .zip(row.thing_id)
+            .map(|(kind, id)| Place::new(kind, id)),
         organization_id: row.organization_id,
         group_id: row.group_id,
         expires_at: row.expires_at,

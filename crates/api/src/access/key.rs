@@ -154,6 +154,7 @@ mod tests {
                 role: "some".into(),
                 permissions: permissions.iter().map(|&text| text.to_owned()).collect(),
                 resource: ResourceRef::SYSTEM,
+                thing: None,
                 organization_id: None,
                 group_id: None,
                 expires_at: None,

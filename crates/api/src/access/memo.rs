@@ -20,11 +20,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 
-use super::{actor::Subject, resource::Located};
-use crate::{
-    policy::{Decision, Place},
-    state::AppState,
-};
+use super::{actor::Subject, registered::Below, resource::Located};
+use crate::{policy::Decision, state::AppState};
 
 /// Answers that are kept; about 40 MiB, with one matched grant each.
 const CAPACITY: u64 = 50_000;
@@ -50,7 +47,7 @@ struct Key {
     policy: u64,
     reading: u64,
     located: Located,
-    below: Vec<Place>,
+    below: Below,
     permission: String,
 }
 
@@ -68,7 +65,7 @@ impl Asked {
         state: &AppState,
         subject: &Subject,
         located: &Located,
-        below: &[Place],
+        below: &Below,
         permission: &str,
     ) -> Option<Self> {
         let policy = state.policy.as_delivered()?;
@@ -76,7 +73,7 @@ impl Asked {
         let on_the_path = subject
             .grants
             .iter()
-            .filter(|grant| located.path.contains(&grant.resource));
+            .filter(|grant| grant.counts_on(located, below));
         let until = on_the_path
             .filter_map(|grant| grant.expires_at)
             .filter(|end| *end > at)
@@ -85,7 +82,7 @@ impl Asked {
             policy,
             reading: subject.reading.0,
             located: located.clone(),
-            below: below.to_vec(),
+            below: below.clone(),
             permission: permission.to_owned(),
         };
         Some(Self { key, at, until })

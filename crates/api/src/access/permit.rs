@@ -23,13 +23,15 @@ use uuid::Uuid;
 
 use super::{
     actor::{Actor, Principal},
-    question,
+    question::{self, About},
+    registered::{self, Registered, Spot},
     resource::{self, Located, ResourceRef, ResourceType},
     step_up,
 };
 use crate::{
     database::tx::Scope,
     http::{origin::Origin, path},
+    policy::Place,
     problem::{Code, Problem},
     state::AppState,
 };
@@ -77,6 +79,7 @@ struct Granted {
     actor: Actor,
     origin: Origin,
     located: Arc<Located>,
+    registered: Option<Arc<Registered>>,
 }
 
 /// Left for a handler that tells of outages itself.
@@ -108,6 +111,7 @@ pub struct Permit<A> {
     actor: Actor,
     origin: Origin,
     located: Arc<Located>,
+    registered: Option<Arc<Registered>>,
     action: PhantomData<fn() -> A>,
 }
 
@@ -117,11 +121,13 @@ impl<A> Permit<A> {
             actor,
             origin,
             located,
+            registered,
         } = granted;
         Self {
             actor,
             origin,
             located,
+            registered,
             action: PhantomData,
         }
     }
@@ -141,7 +147,7 @@ impl<A> Permit<A> {
         &self.origin
     }
 
-    /// What they were allowed to touch.
+    /// What they were allowed to touch; what of ours it stands below, if an application registered it.
     pub fn resource(&self) -> ResourceRef {
         self.located.resource
     }
@@ -154,6 +160,19 @@ impl<A> Permit<A> {
     /// Where that stands.
     pub fn located(&self) -> &Located {
         &self.located
+    }
+
+    /// What stands below that and is what they were allowed to touch, if an application registered it.
+    pub fn registered(&self) -> Option<&Registered> {
+        self.registered.as_deref()
+    }
+
+    /// What they were allowed to touch.
+    pub fn spot(&self) -> Spot {
+        match &self.registered {
+            Some(known) => Spot::Registered(Arc::clone(known)),
+            None => Spot::Ours(self.located.resource),
+        }
     }
 
     /// The rows that a transaction under this permit may see.
@@ -209,15 +228,13 @@ async fn ask(
                 .ok_or_else(not_found)?
         }
         Target::Assignment(name) => {
-            let target = resource::of_assignment(state, path::id(req, name)?).await?;
-            let target = target.ok_or_else(not_found)?;
-            resource::locate(state, target)
-                .await?
-                .ok_or_else(not_found)?
+            let spot = registered::of_assignment(state, path::id(req, name)?).await?;
+            let spot = spot.ok_or_else(not_found)?;
+            return on(state, actor, origin, &spot, demanded).await;
         }
         Target::Anywhere => return anywhere(state, actor, origin, demanded).await,
     };
-    demand(state, actor, origin, located, demanded).await
+    demand(state, actor, origin, located, None, demanded).await
 }
 
 /// Asks the policy about `A` on one resource, for services whose resource is named by the body.
@@ -231,12 +248,37 @@ pub(crate) async fn narrow<A: Action, B>(
     permit: &Permit<B>,
     target: ResourceRef,
 ) -> Result<Permit<A>, Problem> {
-    let located = resource::locate(state, target)
-        .await?
-        .ok_or_else(|| Problem::plain(Code::NotFound))?;
+    narrow_to(state, permit, &Spot::Ours(target)).await
+}
+
+/// Like [`narrow`], on anything that roles can be held on.
+///
+/// # Errors
+///
+/// As [`narrow`].
+pub(crate) async fn narrow_to<A: Action, B>(
+    state: &AppState,
+    permit: &Permit<B>,
+    spot: &Spot,
+) -> Result<Permit<A>, Problem> {
     let (actor, origin) = (permit.actor.clone(), permit.origin.clone());
-    let granted = demand(state, actor, origin, located, Demand::of::<A>()).await?;
+    let granted = on(state, actor, origin, spot, Demand::of::<A>()).await?;
     Ok(Permit::new(granted))
+}
+
+async fn on(
+    state: &AppState,
+    actor: Actor,
+    origin: Origin,
+    spot: &Spot,
+    demanded: Demand,
+) -> Result<Granted, Problem> {
+    let (located, known) = match spot {
+        Spot::Ours(target) => (resource::locate(state, *target).await?, None),
+        Spot::Registered(known) => (Some(Arc::clone(&known.base)), Some(Arc::clone(known))),
+    };
+    let located = located.ok_or_else(|| Problem::plain(Code::NotFound))?;
+    demand(state, actor, origin, located, known, demanded).await
 }
 
 async fn demand(
@@ -244,10 +286,14 @@ async fn demand(
     actor: Actor,
     origin: Origin,
     located: Arc<Located>,
+    registered: Option<Arc<Registered>>,
     demanded: Demand,
 ) -> Result<Granted, Problem> {
+    let about = registered
+        .as_deref()
+        .map_or(About::Ours(&located), About::Registered);
     let allows = async |permission: &str| {
-        question::allows(state, &actor, &origin, permission, &located).await
+        question::allows_on(state, &actor, &origin, permission, &about).await
     };
     if allows(demanded.name).await? {
         if demanded.step_up {
@@ -257,11 +303,13 @@ async fn demand(
             actor,
             origin,
             located,
+            registered,
         });
     }
     // Only who may read a tenant's resource learns that it is there.
     let kind = located.resource.kind;
     let is_known = match kind {
+        _ if registered.is_some() => allows("resource:read").await?,
         ResourceType::System | ResourceType::User | ResourceType::ServiceAccount => true,
         _ => allows(&format!("{}:read", kind.as_str())).await?,
     };
@@ -284,10 +332,21 @@ async fn anywhere(
         if !asked.insert(grant.resource) {
             continue;
         }
-        let Some(located) = resource::locate(state, grant.resource).await? else {
+        let (located, registered) = match &grant.thing {
+            None => (resource::locate(state, grant.resource).await?, None),
+            Some(Place { r#type, id }) => {
+                let id = id.as_deref().unwrap_or_default();
+                let known = registered::find(state, r#type, id).await?;
+                (known.as_ref().map(|known| Arc::clone(&known.base)), known)
+            }
+        };
+        let Some(located) = located else {
             continue;
         };
-        if question::allows(state, &actor, &origin, demanded.name, &located).await? {
+        let about = registered
+            .as_deref()
+            .map_or(About::Ours(&located), About::Registered);
+        if question::allows_on(state, &actor, &origin, demanded.name, &about).await? {
             if demanded.step_up {
                 step_up::demand(state, &actor).await?;
             }
@@ -295,6 +354,7 @@ async fn anywhere(
                 actor,
                 origin,
                 located,
+                registered,
             });
         }
     }

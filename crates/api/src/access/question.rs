@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{
     actor::{Actor, Grant, Subject},
     memo::Asked,
+    registered::{Below, Registered},
     resource::{Located, ResourceRef},
 };
 use crate::{
@@ -30,50 +31,87 @@ pub async fn allows(
     permission: &str,
     located: &Located,
 ) -> Result<bool, Problem> {
-    allows_below(state, actor, origin, permission, located, None).await
+    let about = About::Ours(located);
+    allows_on(state, actor, origin, permission, &about).await
 }
 
-/// Like [`allows`], about something of an application's that stands right below `located`.
+/// What the caller wants to act on.
+pub enum About<'a> {
+    /// Something of ours.
+    Ours(&'a Located),
+    /// Something that an application registered.
+    Registered(&'a Registered),
+    /// Something of an application's of which no more is known than that it stands right below this.
+    Foreign(&'a Located, Place),
+}
+
+impl About<'_> {
+    fn base(&self) -> &Located {
+        match self {
+            Self::Ours(base) | Self::Foreign(base, _) => base,
+            Self::Registered(known) => &known.base,
+        }
+    }
+
+    fn below(&self) -> Below {
+        match self {
+            Self::Ours(_) => Below::default(),
+            Self::Registered(known) => known.below.clone(),
+            Self::Foreign(_, place) => Below {
+                places: vec![place.clone()],
+                ids: Vec::new(),
+            },
+        }
+    }
+
+    fn resource(&self) -> policy::Resource {
+        match self {
+            Self::Ours(located) => resource(located),
+            Self::Registered(known) => registered(known),
+            Self::Foreign(base, place) => below(base, std::slice::from_ref(place)),
+        }
+    }
+}
+
+/// Like [`allows`], about anything.
 ///
 /// # Errors
 ///
 /// As [`allows`].
-pub async fn allows_below(
+pub async fn allows_on(
     state: &AppState,
     actor: &Actor,
     origin: &Origin,
     permission: &str,
-    located: &Located,
-    below: Option<Place>,
+    about: &About<'_>,
 ) -> Result<bool, Problem> {
     // What a key leaves out no rule gives back: neither those for everyone nor an operator's own.
     if actor.key().is_some_and(|key| !key.covers(permission)) {
         return Ok(false);
     }
-    let asked = Asked::new(state, &actor.subject, located, below.as_slice(), permission);
-    if let Some(known) = asked.as_ref().and_then(|asked| recall(state, asked)) {
+    let (base, below) = (about.base(), about.below());
+    let asked = Asked::new(state, &actor.subject, base, &below, permission);
+    let known = asked
+        .as_ref()
+        .and_then(|asked| state.cache.memo.recall(asked));
+    if let Some(known) = known
+        .as_ref()
+        .filter(|known| !state.decisions.keeps(known.allow))
+    {
         return Ok(known.allow);
-    }
-    let mut resource = resource(located);
-    if let Some(place) = below {
-        resource.path.push(place);
-        resource = policy::Resource::at(resource.path);
     }
     let input = Input {
         subject: self::actor(state, actor),
         action: policy::Action::new(permission),
-        resource,
-        grants: grants(&actor.subject, located),
+        resource: about.resource(),
+        grants: grants(&actor.subject, base, &below),
         context: context(state, json!({ "ip": origin.ip })),
     };
+    if let Some(known) = known {
+        state.decisions.note(&input, Ok(&known));
+        return Ok(known.allow);
+    }
     Ok(decide(state, asked, &input).await?.allow)
-}
-
-/// What the policy said to the same question before; nothing for what the decision log keeps, which
-/// is told of every question.
-pub fn recall(state: &AppState, asked: &Asked) -> Option<Decision> {
-    let known = state.cache.memo.recall(asked)?;
-    (!state.decisions.keeps(known.allow)).then_some(known)
 }
 
 /// Asks the policy; what it says is kept for when the same is `asked` again.
@@ -198,19 +236,45 @@ pub fn resource(located: &Located) -> policy::Resource {
     resource
 }
 
-/// The grants that can count on a resource: those on something of its path.
-pub fn grants(subject: &Subject, located: &Located) -> Vec<policy::Grant> {
-    counting(subject, located).map(given).collect()
+/// Something of an application's as policies see it, by its way from something of ours down. What
+/// we know of that is not known of this.
+pub fn below(base: &Located, places: &[Place]) -> policy::Resource {
+    let path = base.path.iter().map(Place::from);
+    policy::Resource::at(path.chain(places.iter().cloned()).collect())
+}
+
+/// Something that an application registered as policies see it.
+pub fn registered(known: &Registered) -> policy::Resource {
+    let mut resource = below(&known.base, &known.below.places);
+    resource.properties.clone_from(&known.properties);
+    let parent = match known.parent() {
+        Place {
+            r#type,
+            id: Some(id),
+        } => json!({ "type": r#type, "id": id }),
+        Place { r#type, id: None } => json!({ "type": r#type }),
+    };
+    resource.properties.insert("parent".to_owned(), parent);
+    resource
+}
+
+/// The grants that can count on what stands at `below` below `base`: those on something of its path.
+pub fn grants(subject: &Subject, base: &Located, below: &Below) -> Vec<policy::Grant> {
+    counting(subject, base, below).map(given).collect()
 }
 
 /// Whether there is any such grant.
-pub fn holds_any(subject: &Subject, located: &Located) -> bool {
-    counting(subject, located).next().is_some()
+pub fn holds_any(subject: &Subject, base: &Located, below: &Below) -> bool {
+    counting(subject, base, below).next().is_some()
 }
 
-fn counting<'a>(subject: &'a Subject, located: &'a Located) -> impl Iterator<Item = &'a Grant> {
-    let is_on_path = |grant: &&Grant| located.path.contains(&grant.resource);
-    subject.grants.iter().filter(is_on_path)
+fn counting<'a>(
+    subject: &'a Subject,
+    base: &'a Located,
+    below: &'a Below,
+) -> impl Iterator<Item = &'a Grant> {
+    let counts = |grant: &&Grant| grant.counts_on(base, below);
+    subject.grants.iter().filter(counts)
 }
 
 fn given(grant: &Grant) -> policy::Grant {
@@ -218,7 +282,7 @@ fn given(grant: &Grant) -> policy::Grant {
         id: grant.id,
         role: grant.role.to_string(),
         permissions: grant.permissions.to_vec(),
-        resource: Place::from(&grant.resource),
+        resource: grant.place(),
         expires_at: grant.expires_at,
     }
 }

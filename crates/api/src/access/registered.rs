@@ -6,7 +6,8 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use entity::user_role_assignment;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Statement};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -46,6 +47,24 @@ pub fn is_id(id: &str) -> bool {
     !id.is_empty() && id.chars().count() <= LONGEST_ID && !id.contains('\0')
 }
 
+/// What of applications' a question is about, and what of theirs stands above it. Nothing, for one
+/// about something of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Below {
+    /// From right below something of ours down to the thing itself.
+    pub places: Vec<Place>,
+    /// Our ids of those of them that are registered, from the topmost on: of all, or of all but the
+    /// thing itself.
+    pub ids: Vec<Uuid>,
+}
+
+impl Below {
+    /// Something that is not registered, below this.
+    pub fn push(&mut self, place: Place) {
+        self.places.push(place);
+    }
+}
+
 /// A thing that was registered.
 #[derive(Clone, Debug)]
 pub struct Registered {
@@ -58,7 +77,7 @@ pub struct Registered {
     /// What of ours it stands below.
     pub base: Arc<Located>,
     /// From right below that down to the thing itself.
-    pub below: Vec<Place>,
+    pub below: Below,
     /// What the application says of it.
     pub properties: Map<String, Value>,
     /// Counts changes.
@@ -68,10 +87,83 @@ pub struct Registered {
 impl Registered {
     /// What it stands right below.
     pub fn parent(&self) -> Place {
-        match self.below.iter().rev().nth(1) {
+        match self.below.places.iter().rev().nth(1) {
             Some(above) => above.clone(),
             None => Place::from(&self.base.resource),
         }
+    }
+
+    /// What roles that are held on it name.
+    pub fn resource(&self) -> ResourceRef {
+        ResourceRef::new(ResourceType::Registered, self.id)
+    }
+}
+
+/// Something that roles are held on.
+#[derive(Clone, Debug)]
+pub enum Spot {
+    /// Something of ours.
+    Ours(ResourceRef),
+    /// Something that an application registered.
+    Registered(Arc<Registered>),
+}
+
+impl Spot {
+    /// As the database names it.
+    pub fn resource(&self) -> ResourceRef {
+        match self {
+            Self::Ours(resource) => *resource,
+            Self::Registered(known) => known.resource(),
+        }
+    }
+
+    /// As policies and people name it.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Ours(resource) => Place::from(resource),
+            Self::Registered(known) => Place::new(known.kind.as_str(), known.external_id.as_str()),
+        }
+    }
+
+    /// What a row names; nothing if that is gone, or of a kind that this program does not know.
+    pub async fn stored(
+        state: &AppState,
+        kind: &str,
+        id: Option<Uuid>,
+    ) -> Result<Option<Self>, DbErr> {
+        let tx = Tx::begin(state, &Scope::System).await?;
+        let spot = Self::stored_in(&*tx, kind, id).await?;
+        tx.commit().await?;
+        Ok(spot)
+    }
+
+    /// Like [`Spot::stored`], in a transaction that sees the rows of all tenants.
+    pub async fn stored_in(
+        txn: &impl ConnectionTrait,
+        kind: &str,
+        id: Option<Uuid>,
+    ) -> Result<Option<Self>, DbErr> {
+        Ok(match (ResourceType::stored(kind), id) {
+            (Some(ResourceType::Registered), Some(id)) => {
+                let sql = format!("SELECT {COLUMNS} FROM resources r WHERE r.id = $1");
+                let known = read(txn, sql, vec![id.into()]).await?;
+                known.map(|known| Self::Registered(Arc::new(known)))
+            }
+            (Some(kind), id) => Some(Self::Ours(ResourceRef { kind, id })),
+            (None, _) => None,
+        })
+    }
+}
+
+impl From<ResourceRef> for Spot {
+    fn from(resource: ResourceRef) -> Self {
+        Self::Ours(resource)
+    }
+}
+
+impl From<Arc<Registered>> for Spot {
+    fn from(known: Arc<Registered>) -> Self {
+        Self::Registered(known)
     }
 }
 
@@ -81,7 +173,7 @@ pub struct Registration(pub Option<Arc<Registered>>);
 
 /// The columns that [`Row`] reads, of `resources r`.
 pub const COLUMNS: &str = "r.id, r.type AS kind, r.external_id, r.organization_id, r.account_id, \
-     r.project_id, r.properties, r.version, \
+     r.project_id, r.ancestors, r.properties, r.version, \
      ARRAY(SELECT a.type::text FROM unnest(r.ancestors) WITH ORDINALITY AS o (id, place) \
            JOIN resources a ON a.id = o.id ORDER BY o.place) AS types, \
      ARRAY(SELECT a.external_id::text FROM unnest(r.ancestors) WITH ORDINALITY AS o (id, place) \
@@ -96,6 +188,7 @@ pub struct Row {
     organization_id: Uuid,
     account_id: Option<Uuid>,
     project_id: Option<Uuid>,
+    ancestors: Vec<Uuid>,
     properties: Value,
     version: i64,
     types: Vec<String>,
@@ -114,13 +207,15 @@ impl From<Row> for Registered {
             ours.into_iter()
                 .filter_map(|(kind, id)| Some(ResourceRef::new(kind, id?))),
         );
-        let mut below: Vec<Place> = row
+        let mut places: Vec<Place> = row
             .types
             .into_iter()
             .zip(row.ids)
             .map(|(kind, id)| Place::new(kind, id))
             .collect();
-        below.push(Place::new(row.kind.as_str(), row.external_id.as_str()));
+        places.push(Place::new(row.kind.as_str(), row.external_id.as_str()));
+        let mut ids = row.ancestors;
+        ids.push(row.id);
         let resource = path.last().copied().unwrap_or(ResourceRef::SYSTEM);
         let located = Located {
             resource,
@@ -136,7 +231,7 @@ impl From<Row> for Registered {
             kind: row.kind,
             external_id: row.external_id,
             base: Arc::new(located),
-            below,
+            below: Below { places, ids },
             properties,
             version: row.version,
         }
@@ -230,6 +325,30 @@ async fn look_up(state: &AppState, names: &[(&str, &str)]) -> Result<Vec<Registe
     let rows = Row::find_by_statement(statement).all(&*tx).await?;
     tx.commit().await?;
     Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// What the role assignment with this id is on, or nothing if there is no such assignment.
+pub async fn of_assignment(state: &AppState, id: Uuid) -> Result<Option<Spot>, DbErr> {
+    let tx = Tx::begin(state, &Scope::System).await?;
+    let row = user_role_assignment::Entity::find_by_id(id)
+        .one(&*tx)
+        .await?;
+    let spot = match row {
+        Some(row) => Spot::stored_in(&*tx, &row.resource_type, row.resource_id).await?,
+        None => None,
+    };
+    tx.commit().await?;
+    Ok(spot)
+}
+
+async fn read(
+    txn: &impl ConnectionTrait,
+    sql: String,
+    values: Vec<sea_orm::Value>,
+) -> Result<Option<Registered>, DbErr> {
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let row = Row::find_by_statement(statement).one(txn).await?;
+    Ok(row.map(Into::into))
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 
 use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 
-use entity::user_role_assignment;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -33,6 +32,10 @@ pub enum ResourceType {
     /// A program's account; below the system.
     #[serde(skip)]
     ServiceAccount,
+    /// Something that an application registered, by our own id of it. Only what is stored says so:
+    /// outside it has the application's type.
+    #[serde(skip)]
+    Registered,
 }
 
 impl ResourceType {
@@ -45,6 +48,16 @@ impl ResourceType {
             Self::Project => "project",
             Self::User => "user",
             Self::ServiceAccount => "service_account",
+            Self::Registered => "resource",
+        }
+    }
+
+    /// The type that a row of the database names.
+    pub fn stored(text: &str) -> Option<Self> {
+        if text == Self::Registered.as_str() {
+            Some(Self::Registered)
+        } else {
+            text.parse().ok()
         }
     }
 }
@@ -191,6 +204,8 @@ pub async fn locate(
             let principal = Principal::service_account(id);
             return Ok(Some(Arc::new(Located::principal(principal))));
         }
+        // Found by what the application calls it.
+        ResourceType::Registered => return Ok(None),
         _ => {}
     }
     state
@@ -264,19 +279,4 @@ impl Parents {
             owner_id: self.owner,
         })
     }
-}
-
-/// The resource that a role assignment is on, or nothing if there is no such assignment.
-pub async fn of_assignment(state: &AppState, id: Uuid) -> Result<Option<ResourceRef>, DbErr> {
-    let tx = Tx::begin(state, &Scope::System).await?;
-    let row = user_role_assignment::Entity::find_by_id(id)
-        .one(&*tx)
-        .await?;
-    tx.commit().await?;
-    Ok(row.and_then(|row| {
-        Some(ResourceRef {
-            kind: row.resource_type.parse().ok()?,
-            id: row.resource_id,
-        })
-    }))
 }

@@ -181,14 +181,14 @@ async fn give_role(
             row: &row,
             role: &role,
             principal: Principal::user(user.id).into(),
-            resource: ResourceRef::SYSTEM,
+            resource: ResourceRef::SYSTEM.into(),
         };
         service::withdraw(state, tx, by.doer(), by.origin(), &written).await?;
     }
     let giving = Giving {
         principal: Principal::user(user.id).into(),
         role: &role,
-        resource: ResourceRef::SYSTEM,
+        spot: ResourceRef::SYSTEM.into(),
         organization_id: None,
         granted_by: None,
         reason: Some("gatepost admin recover".to_owned()),

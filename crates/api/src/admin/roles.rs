@@ -43,7 +43,7 @@ pub async fn assign(
     let giving = Giving {
         principal: Principal::user(user.id).into(),
         role: &role,
-        resource: ResourceRef::SYSTEM,
+        spot: ResourceRef::SYSTEM.into(),
         organization_id: None,
         granted_by: None,
         reason,
@@ -75,7 +75,7 @@ pub async fn remove(
         row: &row,
         role: &role,
         principal: Principal::user(user.id).into(),
-        resource: ResourceRef::SYSTEM,
+        resource: ResourceRef::SYSTEM.into(),
     };
     service::withdraw(state, &mut tx, by.doer(), by.origin(), &written).await?;
     tx.commit().await?;

@@ -79,6 +79,7 @@ pub async fn ask(
     let explain = Explain {
         subject: Some(known),
         organization: standing.base.organization_id(),
+        registered: standing.below.ids.len(),
     };
     let mut explainer = Explainer::new(state);
     let answer = explainer

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     access::{actor::Subject, question},
-    policy::{Grant, Input, Place},
+    policy::{Grant, Input, Place, TYPES},
     problem::Problem,
     state::AppState,
 };
@@ -22,8 +22,10 @@ const MOST_ROLES: u64 = 50;
 const MOST_PROBES: usize = 1000;
 /// Questions that are put to the policy at once.
 const STEP: usize = 100;
-/// Where roles can be held.
+/// Where roles can be held, of what is ours.
 const LEVELS: [&str; 4] = ["system", "organization", "account", "project"];
+/// Where roles can be held, of what applications registered.
+const REGISTERED: &str = "resource";
 
 /// What an explanation is made of.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Explain {
     pub(super) subject: Option<Arc<Subject>>,
     /// The organization whose own roles may be named.
     pub(super) organization: Option<Uuid>,
+    /// How many of the places right below what is ours are registered.
+    pub(super) registered: usize,
 }
 
 /// A role that can be held at some levels.
@@ -76,9 +80,7 @@ impl<'a> Explainer<'a> {
             let matched = answer.context.matched_grants.as_deref().unwrap_or_default();
             answer.context.grants = Some(grants(explain.subject.as_deref(), matched));
         } else if hidden != Hidden::Ours && explain.subject.is_some() {
-            answer.context.would_allow = self
-                .would_allow(input, explain.organization, hidden)
-                .await?;
+            answer.context.would_allow = self.would_allow(input, &explain, hidden).await?;
         }
         Ok(answer)
     }
@@ -88,19 +90,13 @@ impl<'a> Explainer<'a> {
     pub(super) async fn would_allow(
         &mut self,
         input: &Input,
-        organization: Option<Uuid>,
+        explain: &Explain,
         hidden: Hidden,
     ) -> Result<Option<Vec<WouldAllow>>, Problem> {
-        let roles = self.roles(organization).await?;
+        let roles = self.roles(explain.organization).await?;
         let mut tries = Vec::new();
-        let places = input.resource.path.iter().rev();
-        // Of what looks as if nobody had registered it, no other place is to be known.
-        let levels = match hidden {
-            Hidden::No => &LEVELS[..],
-            Hidden::Ours | Hidden::Registered => &LEVELS[..1],
-        };
-        for place in places.filter(|place| levels.contains(&place.r#type.as_str())) {
-            let fits = |role: &&Role| role.levels.contains(&place.r#type);
+        for (place, level) in places(input, explain.registered, hidden).into_iter().rev() {
+            let fits = |role: &&Role| role.levels.iter().any(|at| at == level);
             tries.extend(roles.iter().filter(fits).map(|role| (role, place)));
         }
         let Some(left) = self.probes.checked_sub(tries.len()) else {
@@ -158,6 +154,26 @@ impl<'a> Explainer<'a> {
     }
 }
 
+/// The places of the path where roles can be held, each with the level that they are given at.
+fn places(input: &Input, registered: usize, hidden: Hidden) -> Vec<(&Place, &'static str)> {
+    // Of what looks as if nobody had registered it, no other place is to be known.
+    let levels = match hidden {
+        Hidden::No => &LEVELS[..],
+        Hidden::Ours | Hidden::Registered => &LEVELS[..1],
+    };
+    let level = |place: &Place| levels.iter().find(|level| **level == place.r#type).copied();
+    let ours = input.resource.path.iter();
+    let mut found: Vec<_> = ours
+        .filter_map(|place| Some((place, level(place)?)))
+        .collect();
+    if hidden == Hidden::No {
+        let theirs = input.resource.path.iter();
+        let theirs = theirs.filter(|place| !TYPES.contains(&place.r#type.as_str()));
+        found.extend(theirs.take(registered).map(|place| (place, REGISTERED)));
+    }
+    found
+}
+
 /// The question with one role more.
 fn with(input: &Input, role: &Role, place: &Place) -> Input {
     let mut input = input.clone();
@@ -178,7 +194,7 @@ pub(super) fn grants(subject: Option<&Subject>, matched: &[String]) -> Vec<Grant
         .map(|grant| GrantView {
             assignment: grant.id,
             role: grant.role.to_string(),
-            at: Place::from(&grant.resource).into(),
+            at: grant.place().into(),
             group: grant.group_id,
             expires_at: grant.expires_at,
         })

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
@@ -19,7 +19,7 @@ use crate::{
         question,
         resource::{Located, ResourceRef, ResourceType},
     },
-    policy::{self, Decision, Input, Place, Reason},
+    policy::{self, Decision, Input, Reason},
     problem::Problem,
     state::AppState,
 };
@@ -137,8 +137,12 @@ impl<'a> Inquiry<'a> {
             Asked::new(self.state, subject, base, below, &question.permission)
         });
         if let Some(known) = asked.as_ref().filter(|_| !question.explain())
-            && let Some(decision) = question::recall(self.state, known)
+            && let Some(decision) = self.state.cache.memo.recall(known)
         {
+            if self.state.decisions.keeps(decision.allow) {
+                let input = self.input(question, subject.as_deref(), &standing, own);
+                self.state.decisions.note(&input, Ok(&decision));
+            }
             return Ok(Prepared::Known(hidden.answer(decision, None)));
         }
         let explain = if question.explain() {
@@ -147,6 +151,7 @@ impl<'a> Inquiry<'a> {
             let may_name = self.may_ask(home).await?;
             Some(Explain {
                 subject: subject.clone(),
+                registered: standing.below.ids.len(),
                 organization: organization.filter(|_| may_name),
             })
         } else {
@@ -213,9 +218,10 @@ impl<'a> Inquiry<'a> {
     }
 
     fn hidden(&self, known: Option<&Subject>, standing: &Standing, own: bool) -> Hidden {
-        let holds_nothing = known.is_none_or(|known| !question::holds_any(known, &standing.base));
+        let holds_nothing =
+            known.is_none_or(|known| !question::holds_any(known, &standing.base, &standing.below));
         let is_hidden = own && holds_nothing && self.is_foreign_ground(&standing.base);
-        match standing.below.first() {
+        match standing.below.places.first() {
             _ if !is_hidden => Hidden::No,
             // What stands below one of ours by the request's own word shows what that would.
             Some(_) if standing.is_known_by_register() => Hidden::Registered,
@@ -244,7 +250,9 @@ pub(super) fn compose(
             properties: question.action_properties,
         },
         resource: resource(standing, question.resource.properties),
-        grants: known.map_or_else(Vec::new, |known| question::grants(known, &standing.base)),
+        grants: known.map_or_else(Vec::new, |known| {
+            question::grants(known, &standing.base, &standing.below)
+        }),
         context: question::context(state, Value::Object(question.context)),
     }
 }
@@ -266,23 +274,12 @@ fn with(mut subject: policy::Subject, said: Map<String, Value>) -> policy::Subje
 
 /// The resource with what the request says of it.
 fn resource(standing: &Standing, said: Map<String, Value>) -> policy::Resource {
-    let mut resource = question::resource(&standing.base);
-    if !standing.below.is_empty() {
-        resource.path.extend(standing.below.iter().cloned());
-        // What we know of the parent is not known of this.
-        resource = policy::Resource::at(resource.path);
-    }
-    if let Some(registered) = &standing.registered {
-        resource.properties.clone_from(&registered.properties);
-        let parent = match registered.parent() {
-            Place {
-                r#type,
-                id: Some(id),
-            } => json!({ "type": r#type, "id": id }),
-            Place { r#type, id: None } => json!({ "type": r#type }),
-        };
-        resource.properties.insert("parent".to_owned(), parent);
-    }
+    let below = &standing.below.places;
+    let mut resource = match &standing.registered {
+        Some(known) => question::registered(known),
+        None if below.is_empty() => question::resource(&standing.base),
+        None => question::below(&standing.base, below),
+    };
     add(&mut resource.properties, said);
     resource
 }

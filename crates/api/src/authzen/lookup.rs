@@ -19,7 +19,7 @@ use crate::{
     access::{
         actor::{Actor, Principal, PrincipalType, Subject},
         grants,
-        registered::{self, Registered},
+        registered::{self, Below, Registered},
         resource::{self, Located, ResourceRef, ResourceType},
     },
     policy::Place,
@@ -59,7 +59,7 @@ pub struct Standing {
     /// The resource itself if it is ours, else what it stands below.
     pub base: Arc<Located>,
     /// From right below that down to the resource itself, if it is an application's.
-    pub below: Vec<Place>,
+    pub below: Below,
     /// What the application has registered of it.
     pub registered: Option<Arc<Registered>>,
 }
@@ -69,7 +69,7 @@ impl Standing {
     fn of(base: Arc<Located>) -> Self {
         Self {
             base,
-            below: Vec::new(),
+            below: Below::default(),
             registered: None,
         }
     }

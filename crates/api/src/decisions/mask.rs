@@ -52,11 +52,24 @@ impl Masker {
     pub fn mask(&self, input: &mut Value) -> Vec<String> {
         let mut masked = Vec::new();
         if let Value::Object(members) = input {
-            for (name, value) in members.iter_mut().filter(|(name, _)| *name != "grants") {
-                self.walk(value, &format!("/{name}"), &mut masked);
+            for (name, value) in members {
+                match value {
+                    Value::Array(grants) if name == "grants" => self.places(grants, &mut masked),
+                    value => self.walk(value, &format!("/{name}"), &mut masked),
+                }
             }
         }
         masked
+    }
+
+    /// Of grants only where they are held can name a person: as the path of the resource does, which
+    /// it is compared with.
+    fn places(&self, grants: &mut [Value], masked: &mut Vec<String>) {
+        for (index, grant) in grants.iter_mut().enumerate() {
+            if let Some(place) = grant.get_mut("resource") {
+                self.walk(place, &format!("/grants/{index}/resource"), masked);
+            }
+        }
     }
 
     fn walk(&self, value: &mut Value, at: &str, masked: &mut Vec<String>) {

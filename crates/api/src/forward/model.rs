@@ -19,7 +19,7 @@ pub struct Asked {
     #[param(max_length = 127, example = "report:read")]
     pub permission: Option<String>,
     /// On what: `type:id`, or `system`, which it is if nothing is said. What is not one of
-    /// Gatepost's own types stands right below the system.
+    /// Gatepost's own types stands where it was registered, else right below the system.
     #[param(max_length = 320, example = "system")]
     pub resource: Option<String>,
     /// Where a browser is to come back to after the login: a path, or an address on the host of
@@ -34,7 +34,7 @@ pub struct Asked {
 pub struct Demand {
     /// The permission.
     pub permission: String,
-    /// The resource if it is one of ours, else what it stands below.
+    /// The resource if it is one of ours, else what it stands below unless it is registered.
     pub base: ResourceRef,
     /// The resource if it is an application's.
     pub below: Option<Place>,

@@ -6,10 +6,13 @@ use super::model::Demand;
 use crate::{
     access::{
         actor::Actor,
-        grants, question,
+        grants,
+        question::{self, About},
+        registered,
         resource::{self, Located},
     },
     http::origin::Origin,
+    policy::Place,
     problem::{Code, Problem},
     state::AppState,
 };
@@ -42,15 +45,7 @@ pub async fn pass(
             let own = Located::principal(actor.principal());
             question::allows(state, actor, origin, "self:read", &own).await?
         }
-        Some(demand) => match resource::locate(state, demand.base).await? {
-            None => false,
-            Some(place) => {
-                let Demand {
-                    permission, below, ..
-                } = demand;
-                question::allows_below(state, actor, origin, &permission, &place, below).await?
-            }
-        },
+        Some(demand) => is_permitted(state, actor, origin, demand).await?,
     };
     if !is_permitted {
         return Err(Problem::plain(Code::Forbidden));
@@ -60,6 +55,34 @@ pub async fn pass(
         email: actor.subject.email.as_deref().map(header_safe),
         roles: grants::system_roles(state, actor).await?,
     })
+}
+
+async fn is_permitted(
+    state: &AppState,
+    actor: &Actor,
+    origin: &Origin,
+    demand: Demand,
+) -> Result<bool, Problem> {
+    let Demand {
+        permission,
+        base,
+        below,
+    } = demand;
+    let known = match &below {
+        Some(Place { r#type, id }) => {
+            registered::find(state, r#type, id.as_deref().unwrap_or_default()).await?
+        }
+        None => None,
+    };
+    let Some(base) = resource::locate(state, base).await? else {
+        return Ok(false);
+    };
+    let about = match (&known, below) {
+        (Some(known), _) => About::Registered(known),
+        (None, Some(place)) => About::Foreign(&base, place),
+        (None, None) => About::Ours(&base),
+    };
+    question::allows_on(state, actor, origin, &permission, &about).await
 }
 
 /// Text that can stand in a header: what is not visible ASCII, and `%`, is percent-encoded UTF-8.

@@ -19,7 +19,7 @@ use crate::{
         actor::{Holder, Principal},
         cache::Change,
         permit::{Action, Permit},
-        resource::ResourceRef,
+        registered::Spot,
     },
     activity, audit,
     database::tx::Tx,
@@ -251,23 +251,17 @@ async fn demand_what_it_holds<A: Action>(
     let rows = repo::held_by(&*tx, id).await?;
     tx.commit().await?;
     let now = state.clock.now();
-    let held = rows
-        .into_iter()
-        .filter(|(row, _)| row.expires_at.is_none_or(|end| end > now))
-        .map(|(row, role)| {
-            let kind = row.resource_type.parse().map_err(|()| {
-                DbErr::Type(format!("role assignment {} names an unknown type", row.id))
-            })?;
-            let resource = ResourceRef {
-                kind,
-                id: row.resource_id,
-            };
-            let role = role.ok_or_else(|| {
-                DbErr::RecordNotFound(format!("the role of assignment {}", row.id))
-            })?;
-            Ok(Held { resource, role })
-        })
-        .collect::<Result<Vec<_>, DbErr>>()?;
+    let mut held = Vec::with_capacity(rows.len());
+    for (row, role) in rows {
+        if row.expires_at.is_some_and(|end| end <= now) {
+            continue;
+        }
+        let spot = Spot::stored(state, &row.resource_type, row.resource_id).await?;
+        let spot = spot.ok_or(GroupError::NotFound)?;
+        let role = role
+            .ok_or_else(|| DbErr::RecordNotFound(format!("the role of assignment {}", row.id)))?;
+        held.push(Held { spot, role });
+    }
     role_assignments::demand_to_give(state, permit, &held)
         .await
         .map_err(|error| match error {

@@ -158,8 +158,11 @@ impl Assignment {
     pub fn parse(row: Map<String, Value>, rules: &Rules) -> Result<Self, Fault> {
         let line: AssignmentLine = read(row)?;
         let kind = match line.resource_type {
-            // The two others cannot be written in a row.
-            ResourceType::System | ResourceType::User | ResourceType::ServiceAccount => None,
+            // The three others cannot be written in a row.
+            ResourceType::System
+            | ResourceType::User
+            | ResourceType::ServiceAccount
+            | ResourceType::Registered => None,
             ResourceType::Organization => Some(Kind::Organizations),
             ResourceType::Account => Some(Kind::Accounts),
             ResourceType::Project => Some(Kind::Projects),

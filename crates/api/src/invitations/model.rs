@@ -113,17 +113,13 @@ pub struct InvitationView {
 }
 
 impl InvitationView {
-    /// The view of an invitation to `role`, at `now`.
-    ///
-    /// # Errors
-    ///
-    /// If the row names a kind of resource that this program does not know.
+    /// The view of an invitation to `role` on `resource`, at `now`.
     pub fn of(
         row: invitation::Model,
         role: &role::Model,
+        resource: ResourceName,
         now: DateTime<Utc>,
-    ) -> Result<Self, DbErr> {
-        let unknown = |()| DbErr::Type(format!("invitation {} names an unknown type", row.id));
+    ) -> Self {
         let status = if row.accepted_at.is_some() {
             InvitationStatus::Accepted
         } else if row.revoked_at.is_some() {
@@ -133,11 +129,7 @@ impl InvitationView {
         } else {
             InvitationStatus::Pending
         };
-        let resource = ResourceName {
-            r#type: row.resource_type.parse().map_err(unknown)?,
-            id: Some(row.resource_id),
-        };
-        Ok(Self {
+        Self {
             id: row.id,
             organization_id: row.organization_id,
             email: row.email,
@@ -148,7 +140,7 @@ impl InvitationView {
             expires_at: row.expires_at,
             accepted_at: row.accepted_at,
             created_at: row.created_at,
-        })
+        }
     }
 }
 

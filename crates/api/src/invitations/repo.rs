@@ -1,7 +1,7 @@
 //! Queries on invitations.
 
 use chrono::{DateTime, Utc};
-use entity::{invitation, organization, role, user};
+use entity::{invitation, organization, resource, role, user};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
     EntityTrait, QueryFilter, QuerySelect, Statement, sea_query::Expr,
@@ -26,15 +26,17 @@ pub(super) struct Inviting<'a> {
     pub(super) expires_at: DateTime<Utc>,
 }
 
-/// The invitations of an organization, each with its role.
+/// The invitations of an organization, each with its role, and with what it is to if an application
+/// registered that.
 pub(super) async fn of_organization<T>(
     txn: &impl ConnectionTrait,
     organization_id: Uuid,
     cut: &Cut<T>,
-) -> Result<Vec<(Model, Option<role::Model>)>, DbErr> {
+) -> Result<Vec<(Model, Option<role::Model>, Option<resource::Model>)>, DbErr> {
     let query = Entity::find().filter(Column::OrganizationId.eq(organization_id));
     cut.apply(query, Column::Id)
         .find_also_related(role::Entity)
+        .find_also_related(resource::Entity)
         .all(txn)
         .await
 }

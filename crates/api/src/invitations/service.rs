@@ -11,11 +11,7 @@ use super::{
     repo::{self, Inviting},
 };
 use crate::{
-    access::{
-        actor::Principal,
-        permit::Permit,
-        resource::{ResourceRef, ResourceType},
-    },
+    access::{actor::Principal, permit::Permit, registered::Spot, resource::ResourceRef},
     audit::{self, Doer},
     crypto::token::{Token, TokenKind},
     database::tx::{Scope, Tx},
@@ -28,7 +24,7 @@ use crate::{
     },
     mail::{self, Mail, Message},
     role_assignments::{
-        model::{AssignmentError, AssignmentView},
+        model::{AssignmentError, AssignmentView, ResourceName},
         service::{self as role_assignments, Giving},
     },
     roles::{self, revision::Revised},
@@ -51,14 +47,15 @@ pub async fn list(
     let rows = repo::of_organization(&*tx, permit.id(), cut).await?;
     tx.commit().await?;
     let now = state.clock.now();
-    let view = |(row, role): (_, Option<role::Model>)| {
-        let role =
-            role.ok_or_else(|| DbErr::RecordNotFound("the role of an invitation".to_owned()))?;
-        InvitationView::of(row, &role, now)
-    };
     let views = rows
         .into_iter()
-        .map(view)
+        .map(|(row, role, thing)| {
+            let role =
+                role.ok_or_else(|| DbErr::RecordNotFound("the role of an invitation".to_owned()))?;
+            let id = Some(row.resource_id);
+            let name = ResourceName::stored(&row.resource_type, id, thing.as_ref())?;
+            Ok(InvitationView::of(row, &role, name, now))
+        })
         .collect::<Result<Vec<_>, DbErr>>()?;
     Ok(cut.page(views, |view| view.id, |view| view))
 }
@@ -70,14 +67,14 @@ pub async fn create(
     new: NewInvitation,
     once: &Once,
 ) -> Result<InvitationView, InvitationError> {
-    let resource = match new.resource {
-        Some(name) => name.resource()?,
-        None => permit.resource(),
+    let spot = match new.resource {
+        Some(name) => name.find(state).await?,
+        None => permit.spot(),
     };
-    if resource.kind == ResourceType::System {
+    if spot.resource() == ResourceRef::SYSTEM {
         return Err(InvitationError::System);
     }
-    let place = role_assignments::permit_to_assign(state, permit, resource, &new.role).await?;
+    let place = role_assignments::permit_to_assign(state, permit, &spot, &new.role).await?;
     if place.located().organization_id() != Some(permit.id()) {
         return Err(InvitationError::NotFound);
     }
@@ -90,14 +87,14 @@ pub async fn create(
     if let Some(answer) = once.claim(&*tx, now).await? {
         return Ok(answer);
     }
-    let role = role_assignments::assignable(&*tx, &new.role, place.located()).await?;
+    let role = role_assignments::assignable(&*tx, &new.role, &spot, Some(permit.id())).await?;
     role_assignments::demand_all_of(&place, &role, now)?;
     let inviting = Inviting {
         organization_id: permit.id(),
         email: &new.email,
         email_normalized: &email_normalized,
         role: &role,
-        resource,
+        resource: spot.resource(),
         invited_by: permit.principal().id,
         expires_at: now + OPEN_FOR,
     };
@@ -106,7 +103,7 @@ pub async fn create(
     let token = Token::generate(TokenKind::Invitation);
     let row = repo::insert(&*tx, &inviting, &token, now).await?;
     send(state, &tx, &inviting, &token).await?;
-    let view = InvitationView::of(row, &role, now)?;
+    let view = InvitationView::of(row, &role, (&spot).into(), now);
     let entry = audit::Entry {
         doer: permit.into(),
         action: "invitation.created",
@@ -199,8 +196,8 @@ pub async fn accept(
         id: user.id,
         email_normalized: user.email_normalized,
     };
-    let (row, role) = take(&mut tx, state, permit.origin(), token, &invitee).await?;
-    let view = AssignmentView::of(row, &role)?;
+    let (row, role, spot) = take(&mut tx, state, permit.origin(), token, &invitee).await?;
+    let view = AssignmentView::of(row, &role, (&spot).into())?;
     once.keep(&*tx, &view, state.clock.now()).await?;
     let revised = Revised::read(&*tx, view).await?;
     tx.commit().await?;
@@ -322,17 +319,17 @@ async fn take(
     origin: &Origin,
     token: &str,
     joining: &Invitee,
-) -> Result<(user_role_assignment::Model, role::Model), InvitationError> {
+) -> Result<(user_role_assignment::Model, role::Model, Spot), InvitationError> {
     let now = state.clock.now();
     let token = Token::parse(TokenKind::Invitation, token).ok_or(InvitationError::NotFound)?;
     let row = repo::consume(&**tx, &token, &joining.email_normalized, joining.id, now)
         .await?
         .ok_or(InvitationError::NotFound)?;
-    let kind = row
-        .resource_type
-        .parse()
-        .map_err(|()| DbErr::Type(format!("invitation {} names an unknown type", row.id)))?;
-    let resource = ResourceRef::new(kind, row.resource_id);
+    let id = Some(row.resource_id);
+    // What went took its invitations along.
+    let spot = Spot::stored_in(&**tx, &row.resource_type, id).await?;
+    let spot = spot.ok_or(InvitationError::NotFound)?;
+    let resource = spot.resource();
     let role = roles::service::by_id(&**tx, row.role_id).await?;
     let inviter = row.invited_by.ok_or(InvitationError::InviterLacks)?;
     role_assignments::demand_all_of_user(&**tx, inviter, &role, resource, row.organization_id, now)
@@ -353,12 +350,12 @@ async fn take(
     let giving = Giving {
         principal: Principal::user(joining.id).into(),
         role: &role,
-        resource,
+        spot: spot.clone(),
         organization_id: Some(row.organization_id),
         granted_by: Some(inviter),
         reason: Some("accepted an invitation".to_owned()),
         expires_at: None,
     };
     let assignment = role_assignments::give(state, tx, joining.doer, origin, giving).await?;
-    Ok((assignment, role))
+    Ok((assignment, role, spot))
 }

@@ -22,6 +22,7 @@ use crate::{
     },
     database::tx::{Scope, Tx},
     http::page::{Limit, Page},
+    policy::Place,
     problem::{Code, Problem},
     role_assignments::model::{GroupName, ResourceName},
     state::AppState,
@@ -222,8 +223,8 @@ fn fields(item: ReviewItem) -> [String; 19] {
         item.status,
         item.role,
         item.custom.to_string(),
-        item.resource.r#type.as_str().to_owned(),
-        id(item.resource.id),
+        item.resource.r#type,
+        item.resource.id.unwrap_or_default(),
         item.resource_name.unwrap_or_default(),
         id(group.as_ref().map(|group| group.id)),
         group.map(|group| group.name).unwrap_or_default(),
@@ -269,6 +270,8 @@ struct Row {
     resource_type: String,
     resource_id: Option<Uuid>,
     resource_name: Option<String>,
+    thing_type: Option<String>,
+    thing_id: Option<String>,
     group_id: Option<Uuid>,
     group_name: Option<String>,
     since: DateTime<Utc>,
@@ -293,9 +296,9 @@ fn item(row: Row) -> Result<ReviewItem, DbErr> {
         status: row.status,
         role: row.role,
         custom: row.custom,
-        resource: ResourceName {
-            r#type: row.resource_type.parse().map_err(unknown)?,
-            id: row.resource_id,
+        resource: match row.thing_type.zip(row.thing_id) {
+            Some((kind, id)) => Place::new(kind, id).into(),
+            None => ResourceName::stored(&row.resource_type, row.resource_id, None)?,
         },
         resource_name: row.resource_name,
         group: row
@@ -324,6 +327,7 @@ async fn page(
             COALESCE(u.status, s.status) AS status, r.key AS role, \
             r.organization_id IS NOT NULL AS custom, a.resource_type, a.resource_id, \
             COALESCE(p.name, c.name, o.name) AS resource_name, \
+            t.type AS thing_type, t.external_id AS thing_id, \
             g.id AS group_id, g.name AS group_name, GREATEST(a.created_at, m.created_at) AS since, \
             COALESCE(m.added_by, a.granted_by) AS granted_by, \
             (SELECT COALESCE(b.display_name, b.username) FROM users b \
@@ -341,6 +345,7 @@ async fn page(
         LEFT JOIN projects p ON a.resource_type = 'project' AND p.id = a.resource_id \
         LEFT JOIN accounts c ON a.resource_type = 'account' AND c.id = a.resource_id \
         LEFT JOIN organizations o ON a.resource_type = 'organization' AND o.id = a.resource_id \
+        LEFT JOIN resources t ON a.resource_type = 'resource' AND t.id = a.resource_id \
         WHERE a.organization_id = $1 AND h.id IS NOT NULL \
           AND (a.expires_at IS NULL OR a.expires_at > $2) \
           AND ($3::uuid IS NULL OR (a.id >= $3 AND (a.id, h.id) > ($3, $4::uuid))) \

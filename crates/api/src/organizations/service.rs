@@ -78,7 +78,7 @@ pub async fn create(
     let giving = Giving {
         principal: permit.principal().into(),
         role: &owner,
-        resource: ResourceRef::new(ResourceType::Organization, id),
+        spot: ResourceRef::new(ResourceType::Organization, id).into(),
         organization_id: Some(id),
         granted_by: None,
         reason: Some("created the organization".to_owned()),

@@ -27,7 +27,7 @@ pub const TYPES: [&str; 18] = [
 ];
 
 /// Where a role can be given.
-const LEVELS: [&str; 4] = ["system", "organization", "account", "project"];
+const LEVELS: [&str; 5] = ["system", "organization", "account", "project", "resource"];
 
 /// Roles and permissions as the policy's data lists them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,7 +61,8 @@ pub struct BuiltinRole {
     pub description: String,
     /// What it carries.
     pub permissions: Vec<String>,
-    /// `system`, `organization`, `account`, `project`: some of them.
+    /// `system`, `organization`, `account`, `project`, and `resource`, which is anything that an
+    /// application registered: some of them.
     pub assignable_at: Vec<String>,
 }
 

@@ -39,7 +39,7 @@ struct Way {
     /// The tenants at both ends.
     from_organization: Uuid,
     to_organization: Uuid,
-    /// Assignments on the project that the caller could give at its new place, too.
+    /// Assignments on the project, and on what is registered in it, that the caller could give at its new place, too.
     judged: BTreeSet<Uuid>,
 }
 
@@ -126,11 +126,11 @@ async fn allowed(
         tx.commit().await?;
         let staying: Vec<Direct> = direct.into_iter().filter(Direct::stays).collect();
         way.judged = staying.iter().map(|direct| direct.row.id).collect();
-        // Who keeps a role on the project is let in there, so it takes the right to let them in.
+        // Who keeps a role on the project, or on something in it, is let in there, so it takes the right to let them in.
         let held: Vec<Held> = staying
             .into_iter()
             .map(|direct| Held {
-                resource: target,
+                spot: target.into(),
                 role: direct.role,
             })
             .collect();

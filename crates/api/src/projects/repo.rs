@@ -1,10 +1,10 @@
 //! Queries on projects.
 
 use chrono::{DateTime, Utc};
-use entity::{project, role, user, user_role_assignment};
+use entity::{project, resource, role, user, user_role_assignment};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    PaginatorTrait, QueryFilter, QuerySelect, sea_query::LockType,
+    ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -99,14 +99,24 @@ impl Direct {
     }
 }
 
-/// The roles that are held on a project itself, expired ones too.
+/// The roles that are held on a project itself and on what applications registered in it, expired
+/// ones too.
 pub(super) async fn direct(
     txn: &impl ConnectionTrait,
     project_id: Uuid,
 ) -> Result<Vec<Direct>, DbErr> {
+    use user_role_assignment::Column::{ResourceId, ResourceType};
+    let registered = resource::Entity::find()
+        .select_only()
+        .column(resource::Column::Id)
+        .filter(resource::Column::ProjectId.eq(project_id))
+        .into_query();
+    let on_it = ResourceType.eq("project").and(ResourceId.eq(project_id));
+    let below = ResourceType
+        .eq("resource")
+        .and(ResourceId.in_subquery(registered));
     let rows = user_role_assignment::Entity::find()
-        .filter(user_role_assignment::Column::ResourceType.eq("project"))
-        .filter(user_role_assignment::Column::ResourceId.eq(project_id))
+        .filter(on_it.or(below))
         .find_also_related(role::Entity)
         .all(txn)
         .await?;

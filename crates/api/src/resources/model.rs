@@ -35,7 +35,7 @@ impl Action for ReadAnywhere {
     const TARGET: Target = Target::Anywhere;
 }
 
-/// Action `resource:read` on what the resource stands below.
+/// Action `resource:read` on the resource.
 pub struct Read;
 impl Action for Read {
     const NAME: &'static str = "resource:read";

@@ -1,7 +1,7 @@
 //! What registering comes to: where each resource is to stand, and how the rows get there.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -19,18 +19,38 @@ use crate::{
     access::{
         cache::Change,
         permit::{self, Permit},
-        registered::{self, Registered},
+        registered::{self, Registered, Spot},
         resource::{self as place, Located, ResourceRef, ResourceType},
     },
     database::tx::{Scope, Tx},
     http::etag::IfMatch,
     policy::Place,
+    problem::{Code, Problem},
     state::AppState,
 };
 
 /// Whether a row still stands where the caller's right was judged.
 pub(super) fn stands_at(row: &resource::Model, known: &Registered) -> bool {
-    base(row) == known.base.resource
+    let above = known.below.ids.split_last().map(|(_, above)| above);
+    base(row) == known.base.resource && Some(row.ancestors.as_slice()) == above
+}
+
+/// Asks whether the caller may manage what stands right below `spot`: by what they hold on what of
+/// ours that is, or stands below, else by what they hold on it or above it.
+pub(super) async fn judge(
+    state: &AppState,
+    permit: &Permit<ManageAnywhere>,
+    spot: &Spot,
+) -> Result<Permit<Manage>, Problem> {
+    let Spot::Registered(known) = spot else {
+        return permit::narrow_to(state, permit, spot).await;
+    };
+    match permit::narrow(state, permit, known.base.resource).await {
+        Err(problem) if matches!(problem.code(), Code::Forbidden | Code::NotFound) => {
+            permit::narrow_to(state, permit, spot).await
+        }
+        judged => judged,
+    }
 }
 
 /// What of ours a row stands below.
@@ -48,7 +68,7 @@ enum Above {
     /// One of ours.
     Ours(Arc<Located>),
     /// What is registered already.
-    Registered(Uuid, ResourceRef),
+    Registered(Arc<Registered>),
     /// A resource that stands before it in the same batch.
     Before(usize),
 }
@@ -59,7 +79,7 @@ pub(super) struct Plan {
     /// For each, what it is to stand below.
     above: Vec<Above>,
     /// What is registered already.
-    known: HashMap<Place, Registered>,
+    known: HashMap<Place, Arc<Registered>>,
     /// The organizations that they are in, or are to be in.
     pub(super) organizations: BTreeSet<Uuid>,
 }
@@ -75,8 +95,10 @@ impl Plan {
             return Err(ResourceError::Length);
         }
         let known = Self::known(state, &new).await?;
+        let parents = Self::parents(state, &known).await?;
         let (mut before, mut above) = (HashMap::new(), Vec::with_capacity(new.len()));
-        let mut bases: HashSet<ResourceRef> = HashSet::new();
+        let mut spots: HashMap<ResourceRef, Spot> = HashMap::new();
+        let mut add = |spot: Spot| drop(spots.insert(spot.resource(), spot));
         for (index, one) in new.iter().enumerate() {
             let parent = Place::new(one.parent.r#type.as_str(), one.parent.id.as_str());
             let found = match before.get(&parent) {
@@ -84,21 +106,25 @@ impl Plan {
                 None => Self::above(state, &one.parent, known.get(&parent)).await?,
             };
             match &found {
-                Above::Ours(located) => drop(bases.insert(located.resource)),
-                Above::Registered(_, base) => drop(bases.insert(*base)),
+                Above::Ours(located) => add(located.resource.into()),
+                Above::Registered(known) => add(Arc::clone(known).into()),
                 // Stands where that one is to stand.
                 Above::Before(_) => {}
             }
             above.push(found);
             let itself = Place::new(&*one.r#type, &*one.id);
-            bases.extend(known.get(&itself).map(|known| known.base.resource));
+            if let Some(known) = known.get(&itself) {
+                let parent = known.parent();
+                let above = parents.get(&parent).map(|above| Arc::clone(above).into());
+                add(above.unwrap_or_else(|| known.base.resource.into()));
+            }
             if before.insert(itself, index).is_some() {
                 return Err(ResourceError::Twice(index));
             }
         }
         let mut organizations = BTreeSet::new();
-        for base in bases {
-            let place = permit::narrow::<Manage, _>(state, permit, base).await?;
+        for spot in spots.into_values() {
+            let place = judge(state, permit, &spot).await?;
             organizations.extend(place.located().organization_id());
         }
         Ok(Self {
@@ -113,7 +139,7 @@ impl Plan {
     async fn known(
         state: &AppState,
         new: &[NewResource],
-    ) -> Result<HashMap<Place, Registered>, ResourceError> {
+    ) -> Result<HashMap<Place, Arc<Registered>>, ResourceError> {
         let mut names: BTreeSet<(String, String)> = new
             .iter()
             .map(|one| (one.r#type.to_string(), one.id.to_string()))
@@ -123,13 +149,36 @@ impl Plan {
                 .filter(|one| registered::is_type(&one.parent.r#type))
                 .map(|one| (one.parent.r#type.clone(), one.parent.id.clone())),
         );
+        Self::named(state, names).await
+    }
+
+    /// What of applications' the known ones stand right below.
+    async fn parents(
+        state: &AppState,
+        known: &HashMap<Place, Arc<Registered>>,
+    ) -> Result<HashMap<Place, Arc<Registered>>, ResourceError> {
+        let above = known.values().filter(|known| known.below.ids.len() > 1);
+        let names = above.filter_map(|known| {
+            let Place { r#type, id } = known.parent();
+            Some((r#type, id?))
+        });
+        Self::named(state, names.collect()).await
+    }
+
+    async fn named(
+        state: &AppState,
+        names: BTreeSet<(String, String)>,
+    ) -> Result<HashMap<Place, Arc<Registered>>, ResourceError> {
+        if names.is_empty() {
+            return Ok(HashMap::new());
+        }
         let names: Vec<_> = names.into_iter().collect();
         let tx = Tx::begin(state, &Scope::System).await?;
         let known = repo::named(&*tx, &names).await?;
         tx.commit().await?;
         let by_name = |known: Registered| {
             let name = Place::new(known.kind.as_str(), known.external_id.as_str());
-            (name, known)
+            (name, Arc::new(known))
         };
         Ok(known.into_iter().map(by_name).collect())
     }
@@ -137,10 +186,10 @@ impl Plan {
     async fn above(
         state: &AppState,
         parent: &Parent,
-        known: Option<&Registered>,
+        known: Option<&Arc<Registered>>,
     ) -> Result<Above, ResourceError> {
         if let Some(known) = known {
-            return Ok(Above::Registered(known.id, known.base.resource));
+            return Ok(Above::Registered(Arc::clone(known)));
         }
         let found = match (parent.r#type.parse(), Uuid::try_parse(&parent.id)) {
             (Ok(kind), Ok(id)) => place::locate(state, ResourceRef::new(kind, id)).await?,
@@ -227,7 +276,7 @@ impl Plan {
         let ids = self.known.values().map(|known| known.id).collect();
         let rows = repo::lock(&**tx, ids, LockType::NoKeyUpdate).await?;
         let is_there =
-            |known: &Registered| rows.get(&known.id).is_some_and(|row| stands_at(row, known));
+            |known: &Arc<Registered>| rows.get(&known.id).is_some_and(|row| stands_at(row, known));
         if self.known.values().all(is_there) {
             Ok(rows)
         } else {
@@ -252,7 +301,7 @@ impl Placed {
     ) -> Result<Self, ResourceError> {
         let row = match above {
             Above::Ours(located) => return Self::right_below(located),
-            Above::Registered(id, _) => rows.get(id),
+            Above::Registered(known) => rows.get(&known.id),
             Above::Before(index) => to_be.get(*index),
         };
         let row = row.ok_or(ResourceError::Raced)?;
@@ -333,6 +382,12 @@ async fn update(
     now: DateTime<Utc>,
 ) -> Result<(), ResourceError> {
     let has_moved = has_moved(before, &after);
+    if before.organization_id != after.organization_id {
+        // Nobody has judged who may be let in there.
+        for holder in repo::end_roles(&**tx, before.id).await? {
+            tx.changed(Change::grants(holder));
+        }
+    }
     let mut row = active(after, now);
     row.version = Set(before.version + 1);
     let row = repo::save(&**tx, row).await?;

@@ -5,13 +5,17 @@ use std::collections::HashMap;
 use entity::resource;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter,
-    QuerySelect, Statement, sea_query::LockType,
+    QuerySelect, Statement,
+    sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
 
 use super::model::{Parent, ResourceError};
 use crate::{
-    access::registered::{COLUMNS, Registered, Row},
+    access::{
+        actor::Holder,
+        registered::{COLUMNS, Registered, Row},
+    },
     http::page::Cut,
     problem::constraint,
     roles::reach::Reach,
@@ -133,6 +137,32 @@ pub(super) async fn follow(
     Ok(())
 }
 
+#[derive(FromQueryResult)]
+struct HolderRow {
+    principal_type: String,
+    id: Uuid,
+}
+
+/// Takes away the roles that are held on resources and on all below them; says who held them.
+pub(super) async fn end_roles(txn: &impl ConnectionTrait, id: Uuid) -> Result<Vec<Holder>, DbErr> {
+    let sql = "DELETE FROM user_role_assignments a USING resources r \
+               WHERE a.resource_type = 'resource' AND a.resource_id = r.id \
+                 AND (r.id = $1 OR r.ancestors @> ARRAY[$1]) \
+               RETURNING a.principal_type, \
+                 COALESCE(a.user_id, a.service_account_id, a.group_id) AS id";
+    let values = [id.into()];
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let rows = HolderRow::find_by_statement(statement).all(txn).await?;
+    let holder = |row: HolderRow| {
+        let unknown = |()| DbErr::Type(format!("{} is of an unknown type", row.id));
+        Ok(Holder {
+            r#type: row.principal_type.parse().map_err(unknown)?,
+            id: row.id,
+        })
+    };
+    rows.into_iter().map(holder).collect()
+}
+
 /// Deletes a resource, and all below it.
 pub(super) async fn delete(txn: &impl ConnectionTrait, id: Uuid) -> Result<(), DbErr> {
     resource::Entity::delete_by_id(id).exec(txn).await?;
@@ -153,7 +183,12 @@ pub(super) async fn list(
             Condition::any()
                 .add(resource::Column::OrganizationId.is_in(reach.organizations.clone()))
                 .add(resource::Column::AccountId.is_in(reach.accounts.clone()))
-                .add(resource::Column::ProjectId.is_in(reach.projects.clone())),
+                .add(resource::Column::ProjectId.is_in(reach.projects.clone()))
+                .add(resource::Column::Id.is_in(reach.things.clone()))
+                .add(Expr::cust_with_values(
+                    "ancestors && $1",
+                    [reach.things.clone()],
+                )),
         );
     }
     if let Some(kind) = kind {

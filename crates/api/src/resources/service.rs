@@ -1,5 +1,7 @@
 //! The use cases of registered resources. Transactions begin and end here.
 
+use std::sync::Arc;
+
 use entity::resource;
 use sea_orm::{ColumnTrait, Condition, sea_query::LockType};
 use serde_json::json;
@@ -7,17 +9,17 @@ use uuid::Uuid;
 
 use super::{
     model::{
-        BatchAnswer, Manage, ManageAnywhere, NewResource, Parent, Read, ReadAnywhere, ResourceBody,
+        BatchAnswer, ManageAnywhere, NewResource, Parent, Read, ReadAnywhere, ResourceBody,
         ResourceError, ResourceView,
     },
-    plan::{Plan, stands_at},
+    plan::{Plan, judge, stands_at},
     repo,
 };
 use crate::{
     access::{
         cache::Change,
         permit::{self, Permit},
-        registered::{self, Registered},
+        registered::{self, Registered, Spot},
         resource::ResourceType,
     },
     audit,
@@ -109,7 +111,8 @@ pub async fn read(
     id: &str,
 ) -> Result<ResourceView, ResourceError> {
     let known = known(state, kind, id).await?;
-    let place = permit::narrow::<Read, _>(state, permit, known.base.resource).await?;
+    let spot = Spot::Registered(Arc::new(known));
+    let place = permit::narrow_to::<Read, _>(state, permit, &spot).await?;
     let tx = Tx::begin(state, &place.scope()).await?;
     let row = repo::find(&*tx, kind, id).await?;
     let view = match row {
@@ -137,6 +140,17 @@ async fn known(state: &AppState, kind: &str, id: &str) -> Result<Registered, Res
     let found = repo::named(&*tx, &[(kind.to_owned(), id.to_owned())]).await?;
     tx.commit().await?;
     found.into_iter().next().ok_or(ResourceError::NotFound)
+}
+
+/// What it stands right below.
+async fn above(state: &AppState, known: &Registered) -> Result<Spot, ResourceError> {
+    let parent = known.parent();
+    Ok(match (known.below.ids.len(), parent.id) {
+        (2.., Some(id)) => {
+            Spot::Registered(Arc::new(self::known(state, &parent.r#type, &id).await?))
+        }
+        _ => known.base.resource.into(),
+    })
 }
 
 /// Registers one resource, or changes what is registered of it; says whether it is new.
@@ -219,7 +233,7 @@ pub async fn delete(
     if_match: &IfMatch,
 ) -> Result<Revised<()>, ResourceError> {
     let known = known(state, kind, id).await?;
-    let place = permit::narrow::<Manage, _>(state, permit, known.base.resource).await?;
+    let place = judge(state, permit, &above(state, &known).await?).await?;
     let mut tx = Tx::begin(state, &place.scope()).await?;
     repo::move_places(&*tx).await?;
     let row = repo::lock(&*tx, vec![known.id], LockType::Update)

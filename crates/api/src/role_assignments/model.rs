@@ -1,7 +1,7 @@
 //! What a role assignment looks like from outside.
 
 use chrono::{DateTime, Utc};
-use entity::{role, user_role_assignment};
+use entity::{resource, role, user_role_assignment};
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -11,6 +11,7 @@ use crate::{
     access::{
         actor::{Holder, HolderType},
         permit::{Action, Target},
+        registered::{self, Spot},
         resource::{ResourceRef, ResourceType},
     },
     http::{
@@ -20,7 +21,9 @@ use crate::{
         patch::stated,
         text::Reason,
     },
+    policy::Place,
     problem::{Code, Problem, constraint},
+    state::AppState,
     users::erasure::LAST_ADMINISTRATOR,
 };
 
@@ -67,15 +70,18 @@ impl Action for Remove {
 }
 
 /// A resource, as bodies and answers name it: type and id. The system has no id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Resource)]
 pub struct ResourceName {
-    /// What it is.
-    pub r#type: ResourceType,
-    /// Which one; left out for the system only.
+    /// `system`, `organization`, `account`, `project`, or the type of something that an application
+    /// registered.
+    #[schema(example = "project", max_length = 63)]
+    pub r#type: String,
+    /// Which one: a UUID, or what the application calls it. Left out for the system only.
     #[serde(default)]
-    pub id: Option<Uuid>,
+    #[schema(max_length = 256)]
+    pub id: Option<String>,
 }
 
 impl ResourceName {
@@ -83,24 +89,76 @@ impl ResourceName {
     ///
     /// # Errors
     ///
-    /// [`AssignmentError::ResourceId`] if an id is missing, or the system has one.
-    pub fn resource(self) -> Result<ResourceRef, AssignmentError> {
-        if (self.r#type == ResourceType::System) == self.id.is_none() {
-            Ok(ResourceRef {
-                kind: self.r#type,
-                id: self.id,
-            })
-        } else {
-            Err(AssignmentError::ResourceId)
+    /// [`AssignmentError::ResourceType`] if nothing of that type can have roles on it,
+    /// [`AssignmentError::ResourceId`] if an id is missing or is none, or the system has one,
+    /// [`AssignmentError::NotFound`] if nothing is registered so.
+    pub async fn find(&self, state: &AppState) -> Result<Spot, AssignmentError> {
+        match (self.r#type.parse(), &self.id) {
+            (Ok(ResourceType::System), None) => Ok(ResourceRef::SYSTEM.into()),
+            (Ok(ResourceType::System), Some(_)) => Err(AssignmentError::ResourceId),
+            (
+                Ok(
+                    kind @ (ResourceType::Organization
+                    | ResourceType::Account
+                    | ResourceType::Project),
+                ),
+                id,
+            ) => {
+                let id = id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+                let id = id.ok_or(AssignmentError::ResourceId)?;
+                Ok(ResourceRef::new(kind, id).into())
+            }
+            (Ok(_), _) => Err(AssignmentError::ResourceType),
+            (Err(()), _) if !registered::is_type(&self.r#type) => {
+                Err(AssignmentError::ResourceType)
+            }
+            (Err(()), Some(id)) if registered::is_id(id) => {
+                let known = registered::find(state, &self.r#type, id).await?;
+                known.map(Into::into).ok_or(AssignmentError::NotFound)
+            }
+            (Err(()), _) => Err(AssignmentError::ResourceId),
+        }
+    }
+
+    /// What a row names; `thing` is what an application registered, if it is that.
+    ///
+    /// # Errors
+    ///
+    /// If the row names what this program does not know.
+    pub fn stored(
+        kind: &str,
+        id: Option<Uuid>,
+        thing: Option<&resource::Model>,
+    ) -> Result<Self, DbErr> {
+        let unknown = || DbErr::Type(format!("{kind} {id:?} is nothing that has roles on it"));
+        match (ResourceType::stored(kind).ok_or_else(unknown)?, thing) {
+            (ResourceType::Registered, Some(thing)) => Ok(Self {
+                r#type: thing.kind.clone(),
+                id: Some(thing.external_id.clone()),
+            }),
+            (ResourceType::Registered, None) => Err(unknown()),
+            (kind, _) => Ok(ResourceRef { kind, id }.into()),
         }
     }
 }
 
 impl From<ResourceRef> for ResourceName {
     fn from(resource: ResourceRef) -> Self {
+        Place::from(&resource).into()
+    }
+}
+
+impl From<&Spot> for ResourceName {
+    fn from(spot: &Spot) -> Self {
+        spot.place().into()
+    }
+}
+
+impl From<Place> for ResourceName {
+    fn from(place: Place) -> Self {
         Self {
-            r#type: resource.kind,
-            id: resource.id,
+            r#type: place.r#type,
+            id: place.id,
         }
     }
 }
@@ -150,12 +208,16 @@ pub struct AssignmentView {
 }
 
 impl AssignmentView {
-    /// The view of an assignment of `role`.
+    /// The view of an assignment of `role` on `resource`.
     ///
     /// # Errors
     ///
-    /// If the row names a kind of principal or resource that this program does not know.
-    pub fn of(row: user_role_assignment::Model, role: &role::Model) -> Result<Self, DbErr> {
+    /// If the row names a kind of principal that this program does not know.
+    pub fn of(
+        row: user_role_assignment::Model,
+        role: &role::Model,
+        resource: ResourceName,
+    ) -> Result<Self, DbErr> {
         let unknown = || DbErr::Type(format!("role assignment {} names an unknown type", row.id));
         let r#type = row.principal_type.parse().map_err(|()| unknown())?;
         let holder = match r#type {
@@ -166,10 +228,6 @@ impl AssignmentView {
         let principal = Holder {
             r#type,
             id: holder.ok_or_else(unknown)?,
-        };
-        let resource = ResourceName {
-            r#type: row.resource_type.parse().map_err(|()| unknown())?,
-            id: row.resource_id,
         };
         Ok(Self {
             id: row.id,
@@ -212,11 +270,12 @@ pub struct AssignmentFilter {
     pub principal_type: Option<HolderType>,
     /// Held by this principal.
     pub principal_id: Option<Uuid>,
-    /// On this kind of resource.
-    #[param(inline)]
-    pub resource_type: Option<ResourceType>,
+    /// On this kind of resource: one of Gatepost's, or a type of an application's.
+    #[param(max_length = 63, example = "project")]
+    pub resource_type: Option<String>,
     /// On this resource.
-    pub resource_id: Option<Uuid>,
+    #[param(max_length = 256)]
+    pub resource_id: Option<String>,
     /// Of the role with this key.
     #[param(max_length = 63)]
     pub role: Option<String>,
@@ -266,10 +325,11 @@ pub struct GroupName {
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PathPart {
     /// What it is.
-    pub r#type: ResourceType,
+    #[schema(example = "project")]
+    pub r#type: String,
     /// Which one; `null` for the system.
-    pub id: Option<Uuid>,
-    /// What it is called; `null` for the system.
+    pub id: Option<String>,
+    /// What it is called; `null` for the system, and for what an application registered.
     pub name: Option<String>,
 }
 
@@ -279,8 +339,11 @@ pub enum AssignmentError {
     /// The assignment, or its resource, is gone.
     #[error("no such role assignment")]
     NotFound,
+    /// Roles cannot be held on what is of this type.
+    #[error("is neither ours nor a type that applications can register")]
+    ResourceType,
     /// The named resource has no id, or is the system and has one.
-    #[error("is needed for everything but the system, which has none")]
+    #[error("is needed for everything but the system, which has none; ours are UUIDs")]
     ResourceId,
     /// There is no such role for the organization.
     #[error("there is no role with this key")]
@@ -332,6 +395,7 @@ impl From<DbErr> for AssignmentError {
 impl From<AssignmentError> for Problem {
     fn from(error: AssignmentError) -> Self {
         let (field, code) = match error {
+            AssignmentError::ResourceType => ("resource.type", "invalid_value"),
             AssignmentError::ResourceId => ("resource.id", "invalid_value"),
             AssignmentError::UnknownRole => ("role", "unknown_role"),
             AssignmentError::NotAssignable => ("role", "not_assignable"),

@@ -1,10 +1,11 @@
 //! Queries on role assignments.
 
 use chrono::{DateTime, Utc};
-use entity::{group, project, role, service_account, user, user_role_assignment};
+use entity::{group, project, resource, role, service_account, user, user_role_assignment};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
     EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ use crate::{
 
 use user_role_assignment::{ActiveModel, Column, Entity, Model};
 
-type Assigned = (Model, Option<role::Model>);
+type Assigned = (Model, Option<role::Model>, Option<resource::Model>);
 
 /// Assignments within reach that `filter` picks, each with its role.
 pub(super) async fn within(
@@ -48,17 +49,36 @@ pub(super) async fn within(
             .add(Column::GroupId.eq(id));
         query = query.filter(one);
     }
-    if let Some(kind) = filter.resource_type {
-        query = query.filter(Column::ResourceType.eq(kind.as_str()));
+    let ours = |kind: &str| kind.parse::<ResourceType>().is_ok();
+    if let Some(kind) = &filter.resource_type {
+        query = query.filter(if ours(kind) {
+            Column::ResourceType.eq(kind)
+        } else {
+            Column::ResourceType
+                .eq(ResourceType::Registered.as_str())
+                .and(resource::Column::Kind.eq(kind))
+        });
     }
-    if let Some(id) = filter.resource_id {
-        query = query.filter(Column::ResourceId.eq(id));
+    if let Some(id) = &filter.resource_id {
+        let uuid = Uuid::try_parse(id).ok();
+        let is_ours = filter.resource_type.as_deref().map(ours);
+        let of_ours = uuid.map(|id| {
+            Column::ResourceType
+                .ne(ResourceType::Registered.as_str())
+                .and(Column::ResourceId.eq(id))
+        });
+        let mut one = Condition::any().add_option(of_ours.filter(|_| is_ours != Some(false)));
+        if is_ours != Some(true) {
+            one = one.add(resource::Column::ExternalId.eq(id));
+        }
+        query = query.filter(one);
     }
     if let Some(key) = &filter.role {
         query = query.filter(role::Column::Key.eq(key));
     }
     cut.apply(query, Column::Id)
         .find_also_related(role::Entity)
+        .find_also_related(resource::Entity)
         .all(txn)
         .await
 }
@@ -74,6 +94,14 @@ fn reached(reach: &Reach) -> Condition {
         .into_query();
     Condition::any()
         .add(Column::OrganizationId.eq_any(reach.organizations.clone()))
+        // Nothing but what an application registered has a row there.
+        .add(resource::Column::AccountId.eq_any(reach.accounts.clone()))
+        .add(resource::Column::ProjectId.eq_any(reach.projects.clone()))
+        .add(resource::Column::Id.eq_any(reach.things.clone()))
+        .add(Expr::cust_with_values(
+            "resources.ancestors && $1",
+            [reach.things.clone()],
+        ))
         .add(
             Column::ResourceType
                 .eq(account)
@@ -97,8 +125,6 @@ pub(super) struct Held {
     pub(super) id: Uuid,
     pub(super) role: String,
     pub(super) permissions: Vec<String>,
-    pub(super) resource_type: String,
-    pub(super) resource_id: Option<Uuid>,
     pub(super) expires_at: Option<DateTime<Utc>>,
     pub(super) group_id: Option<Uuid>,
     pub(super) group_name: Option<String>,
@@ -106,7 +132,10 @@ pub(super) struct Held {
     pub(super) organization_name: Option<String>,
     pub(super) account_id: Option<Uuid>,
     pub(super) account_name: Option<String>,
+    pub(super) project_id: Option<Uuid>,
     pub(super) project_name: Option<String>,
+    pub(super) types: Vec<String>,
+    pub(super) ids: Vec<String>,
 }
 
 /// Roles that a user holds at `now`, by groups too.
@@ -121,17 +150,24 @@ pub(super) async fn held_by(
         Order::Oldest => (">", "ASC"),
     };
     let sql = format!(
-        "SELECT a.id, r.key AS role, r.permissions, a.resource_type, a.resource_id, a.expires_at, \
+        "SELECT a.id, r.key AS role, r.permissions, a.expires_at, \
                 g.id AS group_id, g.name AS group_name, \
                 o.id AS organization_id, o.name AS organization_name, \
-                c.id AS account_id, c.name AS account_name, p.name AS project_name \
+                c.id AS account_id, c.name AS account_name, \
+                p.id AS project_id, p.name AS project_name, \
+                ARRAY(SELECT s.type::text FROM unnest(t.ancestors || t.id) WITH ORDINALITY AS o (id, place) \
+                      JOIN resources s ON s.id = o.id ORDER BY o.place) AS types, \
+                ARRAY(SELECT s.external_id::text FROM unnest(t.ancestors || t.id) WITH ORDINALITY AS o (id, place) \
+                      JOIN resources s ON s.id = o.id ORDER BY o.place) AS ids \
          FROM ({HELD_BY_USER}) a \
          JOIN roles r ON r.id = a.role_id \
          LEFT JOIN groups g ON g.id = a.group_id \
          LEFT JOIN organizations o ON o.id = a.organization_id \
-         LEFT JOIN projects p ON a.resource_type = 'project' AND p.id = a.resource_id \
-         LEFT JOIN accounts c ON c.id = CASE a.resource_type \
-             WHEN 'account' THEN a.resource_id WHEN 'project' THEN p.account_id END \
+         LEFT JOIN resources t ON a.resource_type = 'resource' AND t.id = a.resource_id \
+         LEFT JOIN projects p ON p.id = CASE a.resource_type \
+             WHEN 'project' THEN a.resource_id WHEN 'resource' THEN t.project_id END \
+         LEFT JOIN accounts c ON c.id = CASE a.resource_type WHEN 'account' THEN a.resource_id \
+             WHEN 'project' THEN p.account_id WHEN 'resource' THEN t.account_id END \
          WHERE (a.expires_at IS NULL OR a.expires_at > $2) AND ($3::uuid IS NULL OR a.id {after} $3) \
          ORDER BY a.id {direction} LIMIT $4"
     );
@@ -170,7 +206,11 @@ pub(super) async fn permissions_of(
              OR (a.resource_type = 'organization' AND a.resource_id = $3) \
              OR (a.resource_type = $4 AND a.resource_id = $5) \
              OR ($4 = 'project' AND a.resource_type = 'account' \
-                 AND a.resource_id = (SELECT account_id FROM projects WHERE id = $5)))";
+                 AND a.resource_id = (SELECT account_id FROM projects WHERE id = $5)) \
+             OR ($4 = 'resource' AND EXISTS (SELECT FROM resources t WHERE t.id = $5 AND ( \
+                 (a.resource_type = 'account' AND a.resource_id = t.account_id) \
+                 OR (a.resource_type = 'project' AND a.resource_id = t.project_id) \
+                 OR (a.resource_type = 'resource' AND a.resource_id = ANY (t.ancestors))))))";
     let values = [
         user_id.into(),
         now.into(),
@@ -225,9 +265,9 @@ pub(super) async fn remove_expired(
     let mut query = Entity::delete_many()
         .filter(column.eq(giving.principal.id))
         .filter(Column::RoleId.eq(giving.role.id))
-        .filter(Column::ResourceType.eq(giving.resource.kind.as_str()))
+        .filter(Column::ResourceType.eq(giving.spot.resource().kind.as_str()))
         .filter(Column::ExpiresAt.lte(now));
-    query = match giving.resource.id {
+    query = match giving.spot.resource().id {
         Some(id) => query.filter(Column::ResourceId.eq(id)),
         None => query.filter(Column::ResourceId.is_null()),
     };
@@ -249,8 +289,8 @@ pub(super) async fn insert(
         service_account_id: Set((r#type == HolderType::ServiceAccount).then_some(id)),
         group_id: Set((r#type == HolderType::Group).then_some(id)),
         role_id: Set(giving.role.id),
-        resource_type: Set(giving.resource.kind.as_str().to_owned()),
-        resource_id: Set(giving.resource.id),
+        resource_type: Set(giving.spot.resource().kind.as_str().to_owned()),
+        resource_id: Set(giving.spot.resource().id),
         organization_id: Set(giving.organization_id),
         granted_by: Set(giving.granted_by),
         reason: Set(giving.reason.clone()),
@@ -286,7 +326,11 @@ pub(super) async fn on(
         Some(id) => query.filter(Column::ResourceId.eq(id)),
         None => query.filter(Column::ResourceId.is_null()),
     };
-    query.find_also_related(role::Entity).one(txn).await
+    query
+        .find_also_related(role::Entity)
+        .find_also_related(resource::Entity)
+        .one(txn)
+        .await
 }
 
 /// Deletes an assignment; `false` if somebody else did.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     model::{
         Assign, AssignAnywhere, AssignOwner, AssignmentError, AssignmentFilter, AssignmentView,
-        EffectiveRole, GroupName, List, NewAssignment, PathPart, ReadOwn, Remove,
+        EffectiveRole, GroupName, List, NewAssignment, PathPart, ReadOwn, Remove, ResourceName,
     },
     repo,
 };
@@ -18,7 +18,8 @@ use crate::{
         actor::Holder,
         cache::Change,
         permit::{self, Action, Permit},
-        resource::{Located, ResourceRef, ResourceType},
+        registered::Spot,
+        resource::{ResourceRef, ResourceType},
     },
     activity,
     audit::{self, Doer},
@@ -32,7 +33,7 @@ use crate::{
     problem::sqlstate,
     roles::{
         self,
-        reach::{Reach, held, lacking},
+        reach::{Reach, held_below, lacking},
         revision::Revised,
         service::{Found, OWNER},
     },
@@ -54,7 +55,7 @@ pub(crate) struct Giving<'a> {
     /// The role.
     pub(crate) role: &'a role::Model,
     /// Where.
-    pub(crate) resource: ResourceRef,
+    pub(crate) spot: Spot,
     /// The tenant of the resource.
     pub(crate) organization_id: Option<Uuid>,
     /// Who gives it; none: nobody does.
@@ -79,7 +80,10 @@ pub async fn list(
     tx.commit().await?;
     let views = rows
         .into_iter()
-        .map(|(row, role)| AssignmentView::of(row, &seen(role)?))
+        .map(|(row, role, thing)| {
+            let name = ResourceName::stored(&row.resource_type, row.resource_id, thing.as_ref())?;
+            AssignmentView::of(row, &seen(role)?, name)
+        })
         .collect::<Result<Vec<_>, DbErr>>()?;
     Ok(cut.page(views, |view| view.id, |view| view))
 }
@@ -116,37 +120,49 @@ pub(crate) async fn held_by(
 }
 
 fn effective(row: repo::Held) -> Result<EffectiveRole, DbErr> {
-    let kind: ResourceType = row
-        .resource_type
-        .parse()
-        .map_err(|()| DbErr::Type(format!("role assignment {} names an unknown type", row.id)))?;
-    let resource = ResourceRef {
-        kind,
-        id: row.resource_id,
+    let step = |kind: ResourceType, id: Uuid, name| PathPart {
+        r#type: kind.as_str().to_owned(),
+        id: Some(id.to_string()),
+        name,
     };
-    let step = |r#type, id: Option<Uuid>, name| PathPart { r#type, id, name };
-    let mut path = vec![step(ResourceType::System, None, None)];
-    if row.organization_id.is_some() {
-        path.push(step(
+    let ours = [
+        (
             ResourceType::Organization,
             row.organization_id,
             row.organization_name,
-        ));
-    }
-    if row.account_id.is_some() {
-        path.push(step(
-            ResourceType::Account,
-            row.account_id,
-            row.account_name,
-        ));
-    }
-    if kind == ResourceType::Project {
-        path.push(step(kind, row.resource_id, row.project_name));
-    }
+        ),
+        (ResourceType::Account, row.account_id, row.account_name),
+        (ResourceType::Project, row.project_id, row.project_name),
+    ];
+    let mut path = vec![PathPart {
+        r#type: ResourceType::System.as_str().to_owned(),
+        id: None,
+        name: None,
+    }];
+    path.extend(
+        ours.into_iter()
+            .filter_map(|(kind, id, name)| Some(step(kind, id?, name))),
+    );
+    path.extend(
+        row.types
+            .into_iter()
+            .zip(row.ids)
+            .map(|(r#type, id)| PathPart {
+                r#type,
+                id: Some(id),
+                name: None,
+            }),
+    );
+    // The way ends at the resource itself.
+    let unknown = || DbErr::Type(format!("role assignment {} names an unknown type", row.id));
+    let resource = path.last().map(|last| ResourceName {
+        r#type: last.r#type.clone(),
+        id: last.id.clone(),
+    });
     Ok(EffectiveRole {
         role_assignment_id: row.id,
         role: row.role,
-        resource: resource.into(),
+        resource: resource.ok_or_else(unknown)?,
         path,
         permissions: row.permissions,
         group: row
@@ -164,15 +180,15 @@ pub async fn create(
     new: NewAssignment,
     once: &Once,
 ) -> Result<Revised<AssignmentView>, AssignmentError> {
-    let resource = new.resource.resource()?;
-    let place = permit_to_assign(state, permit, resource, &new.role).await?;
+    let spot = new.resource.find(state).await?;
+    let place = permit_to_assign(state, permit, &spot, &new.role).await?;
     let now = state.clock.now();
     let mut tx = Tx::begin(state, &place.scope()).await?;
     if let Some(answer) = once.claim(&*tx, now).await? {
         return Ok(Revised::read(&*tx, answer).await?);
     }
     let (row, role) = create_at(state, &mut tx, &place, new).await?;
-    let view = AssignmentView::of(row, &role)?;
+    let view = AssignmentView::of(row, &role, (&spot).into())?;
     once.keep(&*tx, &view, now).await?;
     let revised = Revised::read(&*tx, view).await?;
     tx.commit().await?;
@@ -187,9 +203,9 @@ pub(super) async fn create_at(
     new: NewAssignment,
 ) -> Result<Assigned, AssignmentError> {
     let now = state.clock.now();
-    let role = assignable(&**tx, &new.role, place.located()).await?;
-    demand_all_of(place, &role, now)?;
     let organization_id = place.located().organization_id();
+    let role = assignable(&**tx, &new.role, &place.spot(), organization_id).await?;
+    demand_all_of(place, &role, now)?;
     if !repo::can_hold(&**tx, new.principal, organization_id).await? {
         return Err(AssignmentError::UnknownPrincipal);
     }
@@ -202,7 +218,7 @@ pub(super) async fn create_at(
     let giving = Giving {
         principal: new.principal,
         role: &role,
-        resource: place.resource(),
+        spot: place.spot(),
         organization_id,
         granted_by: Some(place.principal().id),
         reason: new.reason.map(Into::into),
@@ -212,33 +228,34 @@ pub(super) async fn create_at(
     Ok((row, role))
 }
 
-/// Asks the policy whether the caller may assign roles on `resource`, and owner roles if `role` is one.
+/// Asks the policy whether the caller may assign roles at `spot`, and owner roles if `role` is one.
 ///
 /// To be called outside of a transaction: the answer may need a connection of its own.
 pub(crate) async fn permit_to_assign<A: Action>(
     state: &AppState,
     permit: &Permit<A>,
-    resource: ResourceRef,
+    spot: &Spot,
     role: &str,
 ) -> Result<Permit<Assign>, AssignmentError> {
-    let place = permit::narrow::<Assign, _>(state, permit, resource)
+    let place = permit::narrow_to::<Assign, _>(state, permit, spot)
         .await
         .map_err(AssignmentError::Refused)?;
     if role == OWNER {
-        permit::narrow::<AssignOwner, _>(state, permit, resource)
+        permit::narrow_to::<AssignOwner, _>(state, permit, spot)
             .await
             .map_err(AssignmentError::Refused)?;
     }
     Ok(place)
 }
 
-/// The role called `key`, if it can be assigned at `place`.
+/// The role called `key`, if it can be assigned at `spot`.
 pub(crate) async fn assignable(
     txn: &impl ConnectionTrait,
     key: &str,
-    place: &Located,
+    spot: &Spot,
+    organization_id: Option<Uuid>,
 ) -> Result<role::Model, AssignmentError> {
-    match roles::service::find(txn, key, place.resource.kind, place.organization_id()).await? {
+    match roles::service::find(txn, key, spot.resource().kind, organization_id).await? {
         Found::Role(role) => Ok(role),
         Found::NotAssignable => Err(AssignmentError::NotAssignable),
         Found::Nothing => Err(AssignmentError::UnknownRole),
@@ -255,14 +272,16 @@ pub(crate) fn demand_all_of<A>(
     role: &role::Model,
     now: DateTime<Utc>,
 ) -> Result<(), AssignmentError> {
-    let own = held(&place.actor().subject.grants, place.located(), now);
+    let below = place.registered().map(|known| known.below.clone());
+    let below = below.unwrap_or_default();
+    let own = held_below(&place.actor().subject.grants, place.located(), &below, now);
     none_lacking(&own, &role.permissions)
 }
 
 /// A role on a resource, as somebody or a group holds it.
 pub(crate) struct Held {
     /// Where.
-    pub(crate) resource: ResourceRef,
+    pub(crate) spot: Spot,
     /// The role.
     pub(crate) role: role::Model,
 }
@@ -281,8 +300,8 @@ pub(crate) async fn demand_to_give<A: Action>(
     held: &[Held],
 ) -> Result<(), AssignmentError> {
     let now = state.clock.now();
-    for Held { resource, role } in held {
-        let place = permit_to_assign(state, permit, *resource, &role.key).await?;
+    for Held { spot, role } in held {
+        let place = permit_to_assign(state, permit, spot, &role.key).await?;
         demand_all_of(&place, role, now)?;
     }
     Ok(())
@@ -336,7 +355,7 @@ pub(crate) async fn give(
         row: &row,
         role: giving.role,
         principal: giving.principal,
-        resource: giving.resource,
+        resource: (&giving.spot).into(),
     };
     note(
         state,
@@ -360,7 +379,7 @@ pub(crate) struct Written<'a> {
     /// Who holds it.
     pub(crate) principal: Holder,
     /// Where.
-    pub(crate) resource: ResourceRef,
+    pub(crate) resource: ResourceName,
 }
 
 /// Tells it to the user concerned and to the audit log.
@@ -373,7 +392,7 @@ async fn note(
     written: &Written<'_>,
 ) -> Result<(), DbErr> {
     let Written { row, role, .. } = written;
-    let resource = json!({ "type": written.resource.kind.as_str(), "id": written.resource.id });
+    let resource = json!(written.resource);
     if let Some(id) = written.principal.user_id() {
         let details =
             json!({ "role": role.key, "resource": resource, "expires_at": row.expires_at });
@@ -413,7 +432,7 @@ pub async fn delete(
         row: &row,
         role: &role,
         principal: holder,
-        resource: permit.resource(),
+        resource: (&permit.spot()).into(),
     };
     withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
     let revised = Revised::read(&*tx, ()).await?;
@@ -429,13 +448,14 @@ pub(super) async fn removable(
     if_match: &IfMatch,
 ) -> Result<(user_role_assignment::Model, role::Model, Holder), AssignmentError> {
     let before = Tx::begin(state, &permit.scope()).await?;
-    let found = repo::on(&*before, id, permit.resource()).await?;
+    let spot = permit.spot();
+    let found = repo::on(&*before, id, spot.resource()).await?;
     before.commit().await?;
-    let (row, role) = found.ok_or(AssignmentError::NotFound)?;
+    let (row, role, _) = found.ok_or(AssignmentError::NotFound)?;
     let role = seen(role)?;
-    let place = permit_to_assign(state, permit, permit.resource(), &role.key).await?;
+    let place = permit_to_assign(state, permit, &spot, &role.key).await?;
     demand_all_of(&place, &role, state.clock.now())?;
-    let view = AssignmentView::of(row.clone(), &role)?;
+    let view = AssignmentView::of(row.clone(), &role, (&spot).into())?;
     if_match
         .check(crate::http::answer::Versioned::version(&view))
         .map_err(|_| AssignmentError::Changed)?;

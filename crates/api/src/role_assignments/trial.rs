@@ -24,12 +24,12 @@ pub async fn preview_create(
     permit: &Permit<AssignAnywhere>,
     new: NewAssignment,
 ) -> Result<AccessChange, AssignmentError> {
-    let resource = new.resource.resource()?;
-    let place = permit_to_assign(state, permit, resource, &new.role).await?;
+    let spot = new.resource.find(state).await?;
+    let place = permit_to_assign(state, permit, &spot, &new.role).await?;
     let now = state.clock.now();
     // What people hold above the resource decides what they gain.
     let mut tx = Tx::begin(state, &Scope::System).await?;
-    let affected = Affected::Holder(new.principal, resource);
+    let affected = Affected::Holder(new.principal, spot.resource());
     let preview = preview::begin(&*tx, affected, now).await?;
     create_at(state, &mut tx, &place, new).await?;
     Ok(preview.finish(&*tx, now).await?)
@@ -50,13 +50,13 @@ pub async fn preview_delete(
     let (row, role, holder) = removable(state, permit, id, if_match).await?;
     let now = state.clock.now();
     let mut tx = Tx::begin(state, &Scope::System).await?;
-    let affected = Affected::Holder(holder, permit.resource());
+    let affected = Affected::Holder(holder, permit.spot().resource());
     let preview = preview::begin(&*tx, affected, now).await?;
     let written = Written {
         row: &row,
         role: &role,
         principal: holder,
-        resource: permit.resource(),
+        resource: (&permit.spot()).into(),
     };
     withdraw(state, &mut tx, permit.into(), permit.origin(), &written).await?;
     Ok(preview.finish(&*tx, now).await?)

@@ -152,7 +152,7 @@ pub struct RoleRequestView {
 }
 
 impl RoleRequestView {
-    /// The view of a request for `role`, at `now`.
+    /// The view of a request for `role` on `resource`, at `now`.
     ///
     /// # Errors
     ///
@@ -160,6 +160,7 @@ impl RoleRequestView {
     pub fn of(
         row: role_request::Model,
         role: &role::Model,
+        resource: ResourceName,
         now: DateTime<Utc>,
     ) -> Result<Self, DbErr> {
         let unknown = || DbErr::Type(format!("role request {} names an unknown type", row.id));
@@ -171,10 +172,6 @@ impl RoleRequestView {
             "withdrawn" => RequestStatus::Withdrawn,
             "expired" => RequestStatus::Expired,
             _ => return Err(unknown()),
-        };
-        let resource = ResourceName {
-            r#type: row.resource_type.parse().map_err(|()| unknown())?,
-            id: row.resource_id,
         };
         Ok(Self {
             id: row.id,

@@ -1,7 +1,7 @@
 //! Queries on role requests.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use entity::{project, role, role_request, user};
+use entity::{project, resource, role, role_request, user};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr,
     EntityTrait, FromQueryResult, QueryFilter, QuerySelect, QueryTrait, Statement, sea_query::Expr,
@@ -9,18 +9,15 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::model::{NewRoleRequest, RequestError, RequestFilter, RequestStatus};
-use crate::{
-    access::resource::{Located, ResourceRef},
-    http::page::Cut,
-    roles::reach::Reach,
-};
+use crate::{access::resource::ResourceRef, http::page::Cut, roles::reach::Reach};
 
 use role_request::{ActiveModel, Column, Entity, Model};
 
 /// How long a request can be decided.
 const OPEN_FOR: TimeDelta = TimeDelta::days(7);
 
-/// Requests of a user and those within reach that `filter` picks, each with its role.
+/// Requests of a user and those within reach that `filter` picks, each with its role, and with
+/// what it is about if an application registered that.
 pub(super) async fn visible<T>(
     txn: &impl ConnectionTrait,
     user_id: Uuid,
@@ -28,7 +25,7 @@ pub(super) async fn visible<T>(
     filter: &RequestFilter,
     now: DateTime<Utc>,
     cut: &Cut<T>,
-) -> Result<Vec<(Model, Option<role::Model>)>, DbErr> {
+) -> Result<Vec<(Model, Option<role::Model>, Option<resource::Model>)>, DbErr> {
     let mut query = Entity::find();
     if !reach.everywhere {
         query = query.filter(reached(reach).add(Column::UserId.eq(user_id)));
@@ -51,6 +48,7 @@ pub(super) async fn visible<T>(
     }
     cut.apply(query, Column::Id)
         .find_also_related(role::Entity)
+        .find_also_related(resource::Entity)
         .all(txn)
         .await
 }
@@ -70,6 +68,14 @@ fn reached(reach: &Reach) -> Condition {
     let one_of = |ids: &[Uuid]| Condition::all().add(Column::ResourceId.eq_any(ids.to_vec()));
     Condition::any()
         .add(Column::OrganizationId.eq_any(reach.organizations.clone()))
+        // Nothing but what an application registered has a row there.
+        .add(resource::Column::AccountId.eq_any(reach.accounts.clone()))
+        .add(resource::Column::ProjectId.eq_any(reach.projects.clone()))
+        .add(resource::Column::Id.eq_any(reach.things.clone()))
+        .add(Expr::cust_with_values(
+            "resources.ancestors && $1",
+            [reach.things.clone()],
+        ))
         .add(on("account", one_of(&reach.accounts)))
         .add(on(
             "project",
@@ -93,30 +99,35 @@ pub(super) async fn find(
     }
 }
 
+/// A role that somebody asks for.
+pub(super) struct Asking<'a> {
+    pub(super) user_id: Uuid,
+    pub(super) role: &'a role::Model,
+    pub(super) resource: ResourceRef,
+    pub(super) organization_id: Option<Uuid>,
+}
+
 /// Inserts a request; one for the same that nobody decided in time makes way.
 pub(super) async fn insert(
     txn: &impl ConnectionTrait,
-    user_id: Uuid,
-    role: &role::Model,
-    place: &Located,
+    asking: &Asking<'_>,
     new: NewRoleRequest,
     now: DateTime<Utc>,
 ) -> Result<Model, RequestError> {
-    let ResourceRef { kind, id } = place.resource;
     Entity::update_many()
         .col_expr(Column::State, Expr::value(RequestStatus::Expired.as_str()))
-        .filter(Column::UserId.eq(user_id))
+        .filter(Column::UserId.eq(asking.user_id))
         .filter(Column::State.eq(RequestStatus::Pending.as_str()))
         .filter(Column::ExpiresAt.lte(now))
         .exec(txn)
         .await?;
     let row = ActiveModel {
         id: Set(Uuid::now_v7()),
-        organization_id: Set(place.organization_id()),
-        user_id: Set(user_id),
-        role_id: Set(role.id),
-        resource_type: Set(kind.as_str().to_owned()),
-        resource_id: Set(id),
+        organization_id: Set(asking.organization_id),
+        user_id: Set(asking.user_id),
+        role_id: Set(asking.role.id),
+        resource_type: Set(asking.resource.kind.as_str().to_owned()),
+        resource_id: Set(asking.resource.id),
         duration_seconds: Set(new.duration_seconds.seconds()),
         reason: Set(new.reason.into()),
         state: Set(RequestStatus::Pending.as_str().to_owned()),
@@ -181,15 +192,14 @@ struct Name {
     name: String,
 }
 
-/// What a resource is called; nothing for the system.
-pub(super) async fn name(
-    txn: &impl ConnectionTrait,
-    resource: ResourceRef,
-) -> Result<Option<String>, DbErr> {
+/// What the resource of a request is called; nothing for the system.
+pub(super) async fn name(txn: &impl ConnectionTrait, row: &Model) -> Result<Option<String>, DbErr> {
     let sql = "SELECT name FROM organizations WHERE $1 = 'organization' AND id = $2 \
                UNION ALL SELECT name FROM accounts WHERE $1 = 'account' AND id = $2 \
-               UNION ALL SELECT name FROM projects WHERE $1 = 'project' AND id = $2";
-    let values = [resource.kind.as_str().into(), resource.id.into()];
+               UNION ALL SELECT name FROM projects WHERE $1 = 'project' AND id = $2 \
+               UNION ALL SELECT type || ' ' || external_id FROM resources \
+                 WHERE $1 = 'resource' AND id = $2";
+    let values = [row.resource_type.as_str().into(), row.resource_id.into()];
     let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
     let found = Name::find_by_statement(statement).one(txn).await?;
     Ok(found.map(|row| row.name))

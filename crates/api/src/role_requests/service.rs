@@ -1,5 +1,7 @@
 //! The use cases of role requests. Transactions begin and end here.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use entity::{role, role_request};
 use sea_orm::DbErr;
@@ -11,14 +13,15 @@ use super::{
         Decide, DecisionReason, NewRoleRequest, Own, RequestError, RequestFilter, RequestStatus,
         RoleRequestView,
     },
-    repo::{self, Closing},
+    repo::{self, Asking, Closing},
 };
 use crate::{
     access::{
         actor::{Principal, Subject},
         grants,
         permit::{self, Permit},
-        resource::{self, Located, ResourceRef},
+        registered::{Below, Spot},
+        resource::{self, Located},
     },
     activity, audit,
     database::tx::{Scope, Tx},
@@ -29,7 +32,7 @@ use crate::{
     mail::{self, Message},
     problem::Code,
     role_assignments::{
-        model::{Assign, AssignmentError},
+        model::{Assign, AssignmentError, ResourceName},
         service::{self as role_assignments, Giving},
     },
     roles::{reach::Reach, revision::Revised},
@@ -51,10 +54,11 @@ pub async fn list(
     tx.commit().await?;
     let views = rows
         .into_iter()
-        .map(|(row, role)| {
+        .map(|(row, role, thing)| {
             let role =
                 role.ok_or_else(|| DbErr::RecordNotFound("the role of a request".to_owned()))?;
-            RoleRequestView::of(row, &role, now)
+            let name = ResourceName::stored(&row.resource_type, row.resource_id, thing.as_ref())?;
+            RoleRequestView::of(row, &role, name, now)
         })
         .collect::<Result<Vec<_>, DbErr>>()?;
     Ok(cut.page(views, |view| view.id, |view| view))
@@ -71,24 +75,32 @@ pub async fn create(
     new: NewRoleRequest,
     once: &Once,
 ) -> Result<RoleRequestView, RequestError> {
-    let target = new.resource.resource()?;
-    let place = resource::locate(state, target)
+    let spot = new.resource.find(state).await.map_err(absent)?;
+    let place = standing(state, &spot)
         .await?
-        .filter(|place| is_member(state, &permit.actor().subject, place))
+        .filter(|place| is_member(state, &permit.actor().subject, place, &spot))
         .ok_or(RequestError::NotFound)?;
     let now = state.clock.now();
     let tx = Tx::begin(state, &place.scope()).await?;
     if let Some(answer) = once.claim(&*tx, now).await? {
         return Ok(answer);
     }
-    let role = role_assignments::assignable(&*tx, &new.role, &place).await?;
-    let row = repo::insert(&*tx, permit.id(), &role, &place, new, now).await?;
+    let organization = place.organization_id();
+    let role = role_assignments::assignable(&*tx, &new.role, &spot, organization).await?;
+    let asking = Asking {
+        user_id: permit.id(),
+        role: &role,
+        resource: spot.resource(),
+        organization_id: organization,
+    };
+    let row = repo::insert(&*tx, &asking, new, now).await?;
+    let name = ResourceName::from(&spot);
     let details = json!({
-        "role": role.key, "role_id": role.id, "resource": named(target),
+        "role": role.key, "role_id": role.id, "resource": name,
         "duration_seconds": row.duration_seconds, "reason": row.reason,
     });
     let kind = "role_requested";
-    let told = json!({ "role": role.key, "resource": named(target) });
+    let told = json!({ "role": role.key, "resource": name });
     activity::record(
         &*tx,
         &*state.clock,
@@ -100,33 +112,46 @@ pub async fn create(
     )
     .await?;
     note(state, &tx, permit, &row, ("role_request.created", details)).await?;
-    let view = RoleRequestView::of(row, &role, now)?;
+    let view = RoleRequestView::of(row, &role, name, now)?;
     once.keep(&*tx, &view, now).await?;
     tx.commit().await?;
     Ok(view)
 }
 
 /// Whether someone holds some role on a resource or on what is above it, and so may know of it.
-fn is_member(state: &AppState, subject: &Subject, place: &Located) -> bool {
+fn is_member(state: &AppState, subject: &Subject, place: &Located, spot: &Spot) -> bool {
     let now = state.clock.now();
+    let nothing = Below::default();
+    let below = match spot {
+        Spot::Ours(_) => &nothing,
+        Spot::Registered(known) => &known.below,
+    };
     subject.status == "active"
         && subject
             .grants
             .iter()
-            .filter(|grant| grant.expires_at.is_none_or(|end| end > now))
-            .any(|grant| place.path.contains(&grant.resource))
+            .any(|grant| grant.is_in_force(now) && grant.counts_on(place, below))
 }
 
-fn named(resource: ResourceRef) -> serde_json::Value {
-    json!({ "type": resource.kind.as_str(), "id": resource.id })
+/// What of ours a request is about, or what that stands below.
+async fn standing(state: &AppState, spot: &Spot) -> Result<Option<Arc<Located>>, DbErr> {
+    match spot {
+        Spot::Ours(resource) => resource::locate(state, *resource).await,
+        Spot::Registered(known) => Ok(Some(Arc::clone(&known.base))),
+    }
 }
 
-fn resource_of(row: &role_request::Model) -> Result<ResourceRef, DbErr> {
-    let unknown = |()| DbErr::Type(format!("role request {} names an unknown type", row.id));
-    Ok(ResourceRef {
-        kind: row.resource_type.parse().map_err(unknown)?,
-        id: row.resource_id,
-    })
+/// What is not registered looks as what others have.
+fn absent(error: AssignmentError) -> RequestError {
+    match error {
+        AssignmentError::NotFound => RequestError::NotFound,
+        other => other.into(),
+    }
+}
+
+async fn spot_of(state: &AppState, row: &role_request::Model) -> Result<Spot, RequestError> {
+    let spot = Spot::stored(state, &row.resource_type, row.resource_id).await?;
+    spot.ok_or(RequestError::NotFound)
 }
 
 async fn find(
@@ -146,15 +171,17 @@ pub async fn read(
     id: Uuid,
 ) -> Result<RoleRequestView, RequestError> {
     let (row, role) = find(state, id).await?;
+    let spot = spot_of(state, &row).await?;
     if row.user_id != permit.id() {
-        permit::narrow::<Assign, _>(state, permit, resource_of(&row)?)
+        permit::narrow_to::<Assign, _>(state, permit, &spot)
             .await
             .map_err(|problem| match problem.code() {
                 Code::Forbidden | Code::NotFound => RequestError::NotFound,
                 _ => AssignmentError::Refused(problem).into(),
             })?;
     }
-    Ok(RoleRequestView::of(row, &role, state.clock.now())?)
+    let now = state.clock.now();
+    Ok(RoleRequestView::of(row, &role, (&spot).into(), now)?)
 }
 
 /// Takes the own request back.
@@ -198,8 +225,8 @@ async fn decidable(
     id: Uuid,
 ) -> Result<(role_request::Model, role::Model, Permit<Assign>), RequestError> {
     let (row, role) = find(state, id).await?;
-    let target = resource_of(&row)?;
-    let place = role_assignments::permit_to_assign(state, permit, target, &role.key).await?;
+    let spot = spot_of(state, &row).await?;
+    let place = role_assignments::permit_to_assign(state, permit, &spot, &role.key).await?;
     if permit.principal() == Principal::user(row.user_id) {
         return Err(RequestError::OwnRequest);
     }
@@ -220,7 +247,8 @@ pub async fn approve(
 ) -> Result<Revised<RoleRequestView>, RequestError> {
     let (row, _, place) = decidable(state, permit, id).await?;
     let asking = grants::subject(state, Principal::user(row.user_id)).await?;
-    if !asking.is_some_and(|subject| is_member(state, &subject, place.located())) {
+    let spot = place.spot();
+    if !asking.is_some_and(|subject| is_member(state, &subject, place.located(), &spot)) {
         return Err(RequestError::NoMember);
     }
     let now = state.clock.now();
@@ -239,14 +267,14 @@ pub async fn approve(
     if !role
         .assignable_at
         .iter()
-        .any(|at| at == place.resource().kind.as_str())
+        .any(|at| at == spot.resource().kind.as_str())
     {
         return Err(AssignmentError::NotAssignable.into());
     }
     let giving = Giving {
         principal: Principal::user(row.user_id).into(),
         role: &role,
-        resource: place.resource(),
+        spot,
         organization_id: row.organization_id,
         granted_by: Some(permit.principal().id),
         reason: Some(row.reason.clone()),
@@ -258,8 +286,9 @@ pub async fn approve(
     let details =
         json!({ "role": role.key, "user_id": row.user_id, "role_assignment_id": given.id });
     note(state, &tx, permit, &row, ("role_request.approved", details)).await?;
-    tell(state, &tx, permit, &row, &role).await?;
-    let view = RoleRequestView::of(row, &role, now)?;
+    let name = ResourceName::from(&place.spot());
+    tell(state, &tx, permit, &row, (&role, &name)).await?;
+    let view = RoleRequestView::of(row, &role, name, now)?;
     let revised = Revised::read(&*tx, view).await?;
     tx.commit().await?;
     state.mail.wake();
@@ -291,10 +320,11 @@ pub async fn refuse(
     let details =
         json!({ "role": role.key, "user_id": row.user_id, "reason": row.decision_reason });
     note(state, &tx, permit, &row, ("role_request.refused", details)).await?;
-    tell(state, &tx, permit, &row, &role).await?;
+    let name = ResourceName::from(&place.spot());
+    tell(state, &tx, permit, &row, (&role, &name)).await?;
     tx.commit().await?;
     state.mail.wake();
-    Ok(RoleRequestView::of(row, &role, now)?)
+    Ok(RoleRequestView::of(row, &role, name, now)?)
 }
 
 /// Tells who asked what was decided: in their activity, and by mail.
@@ -303,16 +333,15 @@ async fn tell(
     tx: &Tx<'_>,
     permit: &Permit<Decide>,
     row: &role_request::Model,
-    role: &role::Model,
+    (role, resource): (&role::Model, &ResourceName),
 ) -> Result<(), RequestError> {
-    let target = resource_of(row)?;
     let approved = row.state == RequestStatus::Approved.as_str();
     let kind = if approved {
         "role_request_approved"
     } else {
         "role_request_refused"
     };
-    let details = json!({ "role": role.key, "resource": named(target) });
+    let details = json!({ "role": role.key, "resource": resource });
     activity::record_by_other(
         &**tx,
         &*state.clock,
@@ -325,7 +354,7 @@ async fn tell(
     let Some(user) = repo::user(&**tx, row.user_id).await? else {
         return Ok(());
     };
-    let name = repo::name(&**tx, target).await?;
+    let name = repo::name(&**tx, row).await?;
     let place = name.unwrap_or_else(|| state.public_url.to_string());
     let role = role.name.clone();
     let message = if approved {

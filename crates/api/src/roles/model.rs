@@ -62,6 +62,8 @@ pub enum Level {
     Account,
     /// On their projects.
     Project,
+    /// On what applications registered in it.
+    Resource,
 }
 
 impl Level {
@@ -70,14 +72,15 @@ impl Level {
             Self::Organization => "organization",
             Self::Account => "account",
             Self::Project => "project",
+            Self::Resource => "resource",
         }
     }
 }
 
-/// Where a role can be given: some of the three levels.
+/// Where a role can be given: some of the four levels.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "Vec<Level>")]
-#[schema(value_type = Vec<Level>, min_items = 1, max_items = 3)]
+#[schema(value_type = Vec<Level>, min_items = 1, max_items = 4)]
 pub struct Levels(Vec<Level>);
 
 impl TryFrom<Vec<Level>> for Levels {

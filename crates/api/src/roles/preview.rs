@@ -4,7 +4,7 @@
 //! asked what those concerned hold; the difference is the answer. Only roles are looked at: what
 //! an operator's own rules allow or deny besides cannot be listed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement, Value};
@@ -16,8 +16,9 @@ use super::reach::lacking;
 use crate::{
     access::{
         actor::{Holder, HolderType, Principal, PrincipalType},
-        resource::ResourceRef,
+        resource::{ResourceRef, ResourceType},
     },
+    policy::Place,
     role_assignments::model::ResourceName,
 };
 
@@ -80,15 +81,17 @@ pub(crate) enum Affected {
 /// A change about to be tried.
 pub(crate) struct Preview {
     pairs: Vec<Pair>,
+    /// What applications call what they registered, of all that the pairs are about.
+    names: HashMap<Uuid, ResourceName>,
     before: Vec<Vec<String>>,
     truncated: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 struct Pair {
     principal_type: &'static str,
     principal_id: Uuid,
-    kind: &'static str,
+    kind: ResourceType,
     /// Nil for the system.
     resource_id: Uuid,
 }
@@ -103,8 +106,10 @@ pub(crate) async fn begin(
     let truncated = pairs.len() > MOST;
     pairs.truncate(MOST);
     let before = held(txn, &pairs, now).await?;
+    let names = names(txn, &pairs).await?;
     Ok(Preview {
         pairs,
+        names,
         before,
         truncated,
     })
@@ -120,8 +125,8 @@ impl Preview {
         let after = held(txn, &self.pairs, now).await?;
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
         for ((pair, before), after) in self.pairs.iter().zip(&self.before).zip(&after) {
-            gained.extend(accesses(pair, lacking(before, after))?);
-            lost.extend(accesses(pair, lacking(after, before))?);
+            gained.extend(self.accesses(pair, lacking(before, after))?);
+            lost.extend(self.accesses(pair, lacking(after, before))?);
         }
         let truncated = self.truncated || gained.len() > MOST || lost.len() > MOST;
         gained.truncate(MOST);
@@ -133,28 +138,56 @@ impl Preview {
             truncated,
         })
     }
+
+    fn accesses(&self, pair: &Pair, permissions: Vec<String>) -> Result<Vec<Access>, DbErr> {
+        let unknown = || DbErr::Type(format!("{pair:?} names an unknown type"));
+        let principal = Principal {
+            r#type: pair.principal_type.parse().map_err(|()| unknown())?,
+            id: pair.principal_id,
+        };
+        let ours = || ResourceRef {
+            kind: pair.kind,
+            id: (!pair.resource_id.is_nil()).then_some(pair.resource_id),
+        };
+        let resource = match pair.kind {
+            ResourceType::Registered => self.names.get(&pair.resource_id).cloned(),
+            _ => Some(ours().into()),
+        };
+        let resource = resource.ok_or_else(unknown)?;
+        let permissions: BTreeSet<_> = permissions.into_iter().collect();
+        let access = |permission| Access {
+            principal,
+            permission,
+            resource: resource.clone(),
+        };
+        Ok(permissions.into_iter().map(access).collect())
+    }
 }
 
-fn accesses(pair: &Pair, permissions: Vec<String>) -> Result<Vec<Access>, DbErr> {
-    let unknown = |()| DbErr::Type(format!("{pair:?} names an unknown type"));
-    let principal = Principal {
-        r#type: pair
-            .principal_type
-            .parse::<PrincipalType>()
-            .map_err(unknown)?,
-        id: pair.principal_id,
-    };
-    let resource = ResourceName {
-        r#type: pair.kind.parse().map_err(unknown)?,
-        id: (!pair.resource_id.is_nil()).then_some(pair.resource_id),
-    };
-    let permissions: BTreeSet<_> = permissions.into_iter().collect();
-    let access = |permission| Access {
-        principal,
-        permission,
-        resource,
-    };
-    Ok(permissions.into_iter().map(access).collect())
+#[derive(FromQueryResult)]
+struct Name {
+    id: Uuid,
+    kind: String,
+    external_id: String,
+}
+
+async fn names(
+    txn: &impl ConnectionTrait,
+    pairs: &[Pair],
+) -> Result<HashMap<Uuid, ResourceName>, DbErr> {
+    let of_things = pairs
+        .iter()
+        .filter(|pair| pair.kind == ResourceType::Registered);
+    let ids: Vec<Uuid> = of_things.map(|pair| pair.resource_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT id, type AS kind, external_id FROM resources WHERE id = ANY ($1::uuid[])";
+    let values = [ids.into()];
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let rows = Name::find_by_statement(statement).all(txn).await?;
+    let name = |row: Name| (row.id, Place::new(row.kind, row.external_id).into());
+    Ok(rows.into_iter().map(name).collect())
 }
 
 #[derive(FromQueryResult)]
@@ -195,7 +228,7 @@ async fn concerned(
             let pair = Pair {
                 principal_type: holder.r#type.as_str(),
                 principal_id: holder.id,
-                kind: resource.kind.as_str(),
+                kind: resource.kind,
                 resource_id: resource.id.unwrap_or_default(),
             };
             return Ok(vec![pair]);
@@ -214,16 +247,19 @@ async fn concerned(
             format!(
                 "WITH places AS (SELECT p.id AS project, c.id AS account, c.organization_id AS organization \
                      FROM projects p JOIN accounts c ON c.id IN (p.account_id, $2) WHERE p.id = $1) \
-                 SELECT DISTINCT h.principal_type, h.principal_id, 'project' AS resource_type, \
-                        $1 AS resource_id \
+                 SELECT DISTINCT h.principal_type, h.principal_id, \
+                        CASE a.resource_type WHEN 'resource' THEN 'resource' ELSE 'project' END AS resource_type, \
+                        CASE a.resource_type WHEN 'resource' THEN a.resource_id ELSE $1 END AS resource_id \
                  FROM user_role_assignments a {HOLDERS} \
                  WHERE h.principal_id IS NOT NULL AND (a.expires_at IS NULL OR a.expires_at > $3) \
                    AND ((a.resource_type = 'project' AND a.resource_id = $1) \
+                     OR (a.resource_type = 'resource' \
+                         AND a.resource_id IN (SELECT id FROM resources WHERE project_id = $1)) \
                      OR (a.resource_type = 'account' AND a.resource_id IN (SELECT account FROM places)) \
                      OR (a.resource_type = 'organization' \
                          AND (SELECT count(DISTINCT organization) FROM places) > 1 \
                          AND a.resource_id IN (SELECT organization FROM places))) \
-                 ORDER BY 1, 2 LIMIT $4"
+                 ORDER BY 1, 2, 3, 4 LIMIT $4"
             ),
             vec![project.into(), account.into(), now.into(), most.into()],
         ),
@@ -236,11 +272,11 @@ async fn concerned(
 fn pair(row: &Row) -> Result<Pair, DbErr> {
     let unknown = |()| DbErr::Type("a role assignment names an unknown type".to_owned());
     let principal_type: PrincipalType = row.principal_type.parse().map_err(unknown)?;
-    let kind: crate::access::resource::ResourceType = row.resource_type.parse().map_err(unknown)?;
+    let kind = ResourceType::stored(&row.resource_type).ok_or_else(|| unknown(()))?;
     Ok(Pair {
         principal_type: principal_type.as_str(),
         principal_id: row.principal_id,
-        kind: kind.as_str(),
+        kind,
         resource_id: row.resource_id.unwrap_or_default(),
     })
 }
@@ -260,8 +296,10 @@ async fn held(
     let sql = "SELECT q.pair, r.permissions \
          FROM unnest($1::uuid[], $2::text[], $3::uuid[]) WITH ORDINALITY \
              AS q (principal, kind, resource, pair) \
-         LEFT JOIN projects p ON q.kind = 'project' AND p.id = q.resource \
-         LEFT JOIN accounts c ON c.id = CASE q.kind WHEN 'account' THEN q.resource ELSE p.account_id END \
+         LEFT JOIN resources t ON q.kind = 'resource' AND t.id = q.resource \
+         LEFT JOIN projects p ON p.id = CASE q.kind WHEN 'project' THEN q.resource ELSE t.project_id END \
+         LEFT JOIN accounts c ON c.id = CASE q.kind WHEN 'account' THEN q.resource \
+             ELSE COALESCE(p.account_id, t.account_id) END \
          CROSS JOIN LATERAL ( \
              SELECT own.* FROM user_role_assignments own WHERE own.user_id = q.principal \
              UNION ALL \
@@ -274,11 +312,17 @@ async fn held(
          WHERE (a.expires_at IS NULL OR a.expires_at > $4) \
            AND (a.resource_type = 'system' \
              OR (a.resource_type = 'organization' AND a.resource_id = \
-                 CASE q.kind WHEN 'organization' THEN q.resource ELSE c.organization_id END) \
+                 CASE q.kind WHEN 'organization' THEN q.resource \
+                     ELSE COALESCE(c.organization_id, t.organization_id) END) \
              OR (a.resource_type = 'account' AND a.resource_id = c.id) \
-             OR (a.resource_type = 'project' AND a.resource_id = p.id))";
+             OR (a.resource_type = 'project' AND a.resource_id = p.id) \
+             OR (a.resource_type = 'resource' \
+                 AND (a.resource_id = t.id OR a.resource_id = ANY (t.ancestors))))";
     let principals: Vec<Uuid> = pairs.iter().map(|pair| pair.principal_id).collect();
-    let kinds: Vec<String> = pairs.iter().map(|pair| pair.kind.to_owned()).collect();
+    let kinds: Vec<String> = pairs
+        .iter()
+        .map(|pair| pair.kind.as_str().to_owned())
+        .collect();
     let resources: Vec<Uuid> = pairs.iter().map(|pair| pair.resource_id).collect();
     let values: [Value; 4] = [
         principals.into(),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     access::{
         actor::Grant,
+        registered::Below,
         resource::{Located, ResourceType},
     },
     database::tx::Scope,
@@ -26,6 +27,8 @@ pub struct Reach {
     pub accounts: Vec<Uuid>,
     /// Projects it is held on.
     pub projects: Vec<Uuid>,
+    /// Things it is held on that applications registered.
+    pub things: Vec<Uuid>,
     tenants: BTreeSet<Uuid>,
 }
 
@@ -34,7 +37,7 @@ impl Reach {
     pub fn of(grants: &[Grant], permission: &str, now: DateTime<Utc>) -> Self {
         let mut reach = Self::default();
         let carrying =
-            |grant: &&Grant| in_force(grant, now) && covers(&grant.permissions, permission);
+            |grant: &&Grant| grant.is_in_force(now) && covers(&grant.permissions, permission);
         for grant in grants.iter().filter(carrying) {
             let places = match grant.resource.kind {
                 ResourceType::System => {
@@ -44,6 +47,7 @@ impl Reach {
                 ResourceType::Organization => &mut reach.organizations,
                 ResourceType::Account => &mut reach.accounts,
                 ResourceType::Project => &mut reach.projects,
+                ResourceType::Registered => &mut reach.things,
                 ResourceType::User | ResourceType::ServiceAccount => continue,
             };
             places.extend(grant.resource.id);
@@ -64,9 +68,19 @@ impl Reach {
 
 /// Every permission that `grants` carry at `place` at `now`.
 pub fn held(grants: &[Grant], place: &Located, now: DateTime<Utc>) -> Vec<String> {
+    held_below(grants, place, &Below::default(), now)
+}
+
+/// Every permission that `grants` carry at what stands at `below` below `base`, at `now`.
+pub fn held_below(
+    grants: &[Grant],
+    base: &Located,
+    below: &Below,
+    now: DateTime<Utc>,
+) -> Vec<String> {
     grants
         .iter()
-        .filter(|grant| in_force(grant, now) && place.path.contains(&grant.resource))
+        .filter(|grant| grant.is_in_force(now) && grant.counts_on(base, below))
         .flat_map(|grant| grant.permissions.iter().cloned())
         .collect()
 }
@@ -75,7 +89,7 @@ pub fn held(grants: &[Grant], place: &Located, now: DateTime<Utc>) -> Vec<String
 pub fn held_anywhere(grants: &[Grant], now: DateTime<Utc>) -> Vec<String> {
     grants
         .iter()
-        .filter(|grant| in_force(grant, now))
+        .filter(|grant| grant.is_in_force(now))
         .flat_map(|grant| grant.permissions.iter().cloned())
         .collect()
 }
@@ -87,10 +101,6 @@ pub fn lacking(held: &[String], wanted: &[String]) -> Vec<String> {
         .filter(|wanted| !covers(held, wanted))
         .cloned()
         .collect()
-}
-
-fn in_force(grant: &Grant, now: DateTime<Utc>) -> bool {
-    grant.expires_at.is_none_or(|end| end > now)
 }
 
 #[cfg(test)]
@@ -106,6 +116,7 @@ mod tests {
             role: "some".into(),
             permissions: permissions.iter().map(|&text| text.to_owned()).collect(),
             resource,
+            thing: None,
             organization_id: tenant,
             group_id: None,
             expires_at: None,

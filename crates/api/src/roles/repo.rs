@@ -20,7 +20,8 @@ use crate::{
 
 /// Built in, and not for the system alone; or of this organization.
 fn of(organization_id: Uuid) -> Condition {
-    let below_system = Expr::cust("assignable_at && ARRAY['organization', 'account', 'project']");
+    let below_system =
+        Expr::cust("assignable_at && ARRAY['organization', 'account', 'project', 'resource']");
     let built_in = Condition::all()
         .add(role::Column::OrganizationId.is_null())
         .add(below_system);

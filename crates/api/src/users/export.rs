@@ -115,7 +115,9 @@ const PARTS: &[Part] = &[
         many: true,
         sql: "SELECT id, jsonb_build_object('id', id, \
                 'role', (SELECT key FROM roles WHERE roles.id = role_id), \
-                'resource', jsonb_build_object('type', resource_type, 'id', resource_id), \
+                'resource', COALESCE((SELECT jsonb_build_object('type', t.type, 'id', t.external_id) \
+                  FROM resources t WHERE resource_type = 'resource' AND t.id = resource_id), \
+                  jsonb_build_object('type', resource_type, 'id', resource_id)), \
                 'organization_id', organization_id, 'granted_by', granted_by, 'reason', reason, \
                 'expires_at', expires_at, 'created_at', created_at) AS item \
               FROM user_role_assignments WHERE user_id = $1",
@@ -133,7 +135,9 @@ const PARTS: &[Part] = &[
         many: true,
         sql: "SELECT id, jsonb_build_object('id', id, \
                 'role', (SELECT key FROM roles WHERE roles.id = role_id), \
-                'resource', jsonb_build_object('type', resource_type, 'id', resource_id), \
+                'resource', COALESCE((SELECT jsonb_build_object('type', t.type, 'id', t.external_id) \
+                  FROM resources t WHERE resource_type = 'resource' AND t.id = resource_id), \
+                  jsonb_build_object('type', resource_type, 'id', resource_id)), \
                 'duration_seconds', duration_seconds, 'reason', reason, 'state', state, \
                 'decided_by', decided_by, 'decided_at', decided_at, \
                 'decision_reason', decision_reason, 'created_at', created_at) AS item \
@@ -151,7 +155,9 @@ const PARTS: &[Part] = &[
         many: true,
         sql: "SELECT id, jsonb_build_object('id', id, 'organization_id', organization_id, 'email', email, \
                 'role', (SELECT key FROM roles WHERE roles.id = role_id), \
-                'resource', jsonb_build_object('type', resource_type, 'id', resource_id), \
+                'resource', COALESCE((SELECT jsonb_build_object('type', t.type, 'id', t.external_id) \
+                  FROM resources t WHERE resource_type = 'resource' AND t.id = resource_id), \
+                  jsonb_build_object('type', resource_type, 'id', resource_id)), \
                 'invited_by', invited_by, 'created_at', created_at, 'expires_at', expires_at, \
                 'accepted_at', accepted_at, 'revoked_at', revoked_at) AS item \
               FROM invitations WHERE (accepted_by = $1 \

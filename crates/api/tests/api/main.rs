@@ -44,6 +44,7 @@ mod projects;
 mod recovery;
 mod refusals;
 mod registration;
+mod resource_roles;
 mod resources;
 mod role_assignments;
 mod role_requests;

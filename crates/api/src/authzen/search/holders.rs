@@ -7,8 +7,9 @@ use uuid::Uuid;
 use crate::{
     access::{
         actor::PrincipalType,
-        resource::{Located, ResourceRef},
+        resource::{ResourceRef, ResourceType},
     },
+    authzen::lookup::Standing,
     database::tx::{Scope, Tx},
     policy::sufficient,
     state::AppState,
@@ -25,7 +26,7 @@ pub(super) enum Among {
     Holders {
         /// `type:verb`.
         permission: String,
-        /// At most the four levels of one path.
+        /// Those of one path: at most four of ours, and nine that applications registered.
         places: Vec<ResourceRef>,
         /// Found whatever they hold.
         besides: Option<Uuid>,
@@ -35,12 +36,14 @@ pub(super) enum Among {
 }
 
 impl Among {
-    /// Those whose roles count on `located`; only those who hold some role in the organization
+    /// Those whose roles count on what is at `standing`; only those who hold some role in the organization
     /// `within` if that is all that the asker may know of.
-    pub(super) fn holders(permission: String, located: &Located, within: Option<Uuid>) -> Self {
+    pub(super) fn holders(permission: String, standing: &Standing, within: Option<Uuid>) -> Self {
+        let things = standing.below.ids.iter();
+        let things = things.map(|id| ResourceRef::new(ResourceType::Registered, *id));
         Self::Holders {
             permission,
-            places: located.path.to_vec(),
+            places: standing.base.path.iter().copied().chain(things).collect(),
             besides: None,
             within,
         }

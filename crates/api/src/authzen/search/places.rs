@@ -26,6 +26,7 @@ pub(super) struct Ground {
     organizations: Vec<Uuid>,
     accounts: Vec<Uuid>,
     projects: Vec<Uuid>,
+    things: Vec<Uuid>,
 }
 
 impl Ground {
@@ -50,16 +51,22 @@ impl Ground {
             organizations: reach.organizations.into_iter().filter(is_within).collect(),
             accounts: reach.accounts,
             projects: reach.projects,
+            things: reach.things,
             within,
         }
     }
 
-    /// Whether nothing is there.
+    /// Whether nothing of ours is there.
     pub(super) fn is_empty(&self) -> bool {
         !self.everywhere
             && self.organizations.is_empty()
             && self.accounts.is_empty()
             && self.projects.is_empty()
+    }
+
+    /// Whether there are things that applications registered, for roles on these themselves.
+    pub(super) fn has_things(&self) -> bool {
+        !self.things.is_empty()
     }
 
     /// The rows that a transaction has to see.
@@ -79,10 +86,12 @@ struct Way<'a> {
     organization: Option<&'a str>,
     account: Option<&'a str>,
     project: Option<&'a str>,
+    /// Whether roles can be held on these themselves, by ids that are not in the columns.
+    of_things: bool,
 }
 
 impl Way<'_> {
-    /// A query for the ids after `$1`, `$2` of them; `$3` to `$5` are the places.
+    /// A query for the ids after `$1`, `$2` of them; `$3` to `$5` are the places, and `$6` things.
     fn sql(&self, everywhere: bool) -> String {
         let Self { table, only, .. } = self;
         if everywhere {
@@ -104,19 +113,33 @@ impl Way<'_> {
             // Keeps the number of parameters, and finds nothing.
             None => format!("SELECT p.id FROM unnest({places}::uuid[]) AS p (id) WHERE false"),
         });
+        let mut arms = arms.to_vec();
+        if self.of_things {
+            arms.push(format!(
+                "SELECT x.id FROM {table} x WHERE x.id = ANY ($6::uuid[]) AND x.id > $1 {only}"
+            ));
+            arms.push(format!(
+                "SELECT f.id FROM unnest($6::uuid[]) AS p (id) CROSS JOIN LATERAL ( \
+                   SELECT x.id FROM {table} x WHERE x.ancestors @> ARRAY[p.id] AND x.id > $1 {only} \
+                   ORDER BY x.id LIMIT $2) f"
+            ));
+        }
         format!(
             "SELECT DISTINCT id FROM ({}) AS found ORDER BY id LIMIT $2",
             arms.join(" UNION ALL ")
         )
     }
 
-    fn values(ground: &Ground, after: Option<Uuid>, limit: usize) -> Vec<Value> {
+    fn values(&self, ground: &Ground, after: Option<Uuid>, limit: usize) -> Vec<Value> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut values: Vec<Value> = vec![after.unwrap_or_default().into(), limit.into()];
         if !ground.everywhere {
             values.push(ground.organizations.clone().into());
             values.push(ground.accounts.clone().into());
             values.push(ground.projects.clone().into());
+            if self.of_things {
+                values.push(ground.things.clone().into());
+            }
         }
         values
     }
@@ -146,6 +169,7 @@ pub(super) async fn ours(
                 organization: Some("id"),
                 account: None,
                 project: None,
+                of_things: false,
             },
             "t.id AS organization_id, NULL::uuid AS account_id, NULL::uuid AS owner_id",
         ),
@@ -156,6 +180,7 @@ pub(super) async fn ours(
                 organization: Some("organization_id"),
                 account: Some("id"),
                 project: None,
+                of_things: false,
             },
             "t.organization_id, t.id AS account_id, NULL::uuid AS owner_id",
         ),
@@ -166,10 +191,14 @@ pub(super) async fn ours(
                 organization: Some("organization_id"),
                 account: Some("account_id"),
                 project: Some("id"),
+                of_things: false,
             },
             "t.organization_id, t.account_id, t.owner_id",
         ),
-        ResourceType::System | ResourceType::User | ResourceType::ServiceAccount => {
+        ResourceType::System
+        | ResourceType::User
+        | ResourceType::ServiceAccount
+        | ResourceType::Registered => {
             return Ok(Vec::new());
         }
     };
@@ -179,7 +208,7 @@ pub(super) async fn ours(
         way.table,
     );
     let tx = Tx::begin(state, &ground.scope()).await?;
-    let values = Way::values(ground, after, limit);
+    let values = way.values(ground, after, limit);
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);
     let rows = Row::find_by_statement(statement).all(&*tx).await?;
     tx.commit().await?;
@@ -214,20 +243,21 @@ pub(super) async fn registered(
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<Registered>, DbErr> {
-    let kind_at = if ground.everywhere { "$3" } else { "$6" };
+    let kind_at = if ground.everywhere { "$3" } else { "$7" };
     let way = Way {
         table: "resources",
         only: &format!("AND x.type = {kind_at}"),
         organization: Some("organization_id"),
         account: Some("account_id"),
         project: Some("project_id"),
+        of_things: true,
     };
     let sql = format!(
         "SELECT {} FROM ({}) AS page JOIN resources r ON r.id = page.id ORDER BY r.id",
         registered::COLUMNS,
         way.sql(ground.everywhere),
     );
-    let mut values = Way::values(ground, after, limit);
+    let mut values = way.values(ground, after, limit);
     values.push(kind.into());
     let tx = Tx::begin(state, &ground.scope()).await?;
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), sql, values);

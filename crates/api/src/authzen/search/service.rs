@@ -144,7 +144,7 @@ async fn subjects(inquiry: &mut Inquiry<'_>, search: &Search) -> Result<Source, 
     let among = if open_to_all(inquiry.state, &permission) {
         organization.map_or(Among::Everyone, Among::Members)
     } else {
-        let mut among = Among::holders(permission, &standing.base, organization);
+        let mut among = Among::holders(permission, &standing, organization);
         if let Among::Holders { besides, .. } = &mut among {
             *besides = itself(&standing.base, kind);
         }
@@ -210,8 +210,9 @@ async fn resources(inquiry: &mut Inquiry<'_>, search: &Search) -> Result<Source,
         Ok(ResourceType::ServiceAccount) => {
             accounts(PrincipalType::ServiceAccount, everywhere, named)
         }
-        _ if ground.is_empty() => Source::Nothing,
+        Ok(_) if ground.is_empty() => Source::Nothing,
         Ok(kind) => Source::Ours(kind, ground),
+        Err(()) if ground.is_empty() && !ground.has_things() => Source::Nothing,
         Err(()) if registered::is_type(&search.resource.kind) => Source::Registered(ground),
         Err(()) => Source::Nothing,
     })
@@ -343,9 +344,13 @@ async fn allowed(
         let Ok(question) = question else {
             continue;
         };
-        if let Prepared::Open(open) = inquiry.prepare(question).await? {
-            asked.push(index);
-            inputs.push(open.input);
+        match inquiry.prepare(question).await? {
+            Prepared::Open(open) => {
+                asked.push(index);
+                inputs.push(open.input);
+            }
+            Prepared::Known(answer) => allowed[index] = answer.decision,
+            Prepared::Refused => {}
         }
     }
     let decisions = if inputs.is_empty() {

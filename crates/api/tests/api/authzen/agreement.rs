@@ -75,6 +75,8 @@ struct World {
     /// For each organization, its groups with their members.
     groups: Vec<Vec<(Uuid, Vec<Uuid>)>>,
     things: Vec<Thing>,
+    /// For each organization, our ids of what is registered in it.
+    registered: Vec<Vec<Uuid>>,
     /// For each organization, who holds a role in it, whatever has become of it.
     members: Vec<BTreeSet<String>>,
     sql: String,
@@ -82,8 +84,12 @@ struct World {
 
 impl World {
     async fn new(seed: u64, rules: &str) -> Self {
-        let folder = policy_with(rules);
-        let app = TestApp::with(&[("POLICY_DIR", folder.path().to_str().unwrap())]).await;
+        let app = if rules.is_empty() {
+            TestApp::spawn().await
+        } else {
+            let folder = policy_with(rules);
+            TestApp::with(&[("POLICY_DIR", folder.path().to_str().unwrap())]).await
+        };
         let mut world = Self {
             app,
             dice: Dice(seed),
@@ -92,6 +98,7 @@ impl World {
             services: Vec::new(),
             groups: Vec::new(),
             things: vec![("system".to_owned(), "system".to_owned(), None)],
+            registered: Vec::new(),
             members: Vec::new(),
             sql: String::new(),
         };
@@ -146,6 +153,7 @@ impl World {
         let id = Uuid::now_v7();
         self.organizations.push(id);
         self.members.push(BTreeSet::new());
+        self.registered.push(Vec::new());
         self.write(&format!(
             "INSERT INTO organizations (id, name, name_normalized, slug, created_at, updated_at)
              VALUES ('{id}', 'o{index}', 'o{index}', 'o{index}', now(), now());"
@@ -231,6 +239,8 @@ impl World {
             ));
             above.push(id);
             self.thing(kind, &name, index);
+            self.registered[index].push(id);
+            self.roles(index, "resource", id);
         }
     }
 
@@ -260,7 +270,7 @@ impl World {
         let permissions = *self.dice.pick(&carried);
         self.write(&format!(
             "INSERT INTO roles (id, organization_id, key, name, permissions, assignable_at, created_at, updated_at)
-             VALUES ('{role}', '{organization}', 'custom', 'custom', '{permissions}', '{{organization,account,project}}', now(), now());"
+             VALUES ('{role}', '{organization}', 'custom', 'custom', '{permissions}', '{{organization,account,project,resource}}', now(), now());"
         ));
         let places: Vec<Thing> = self.things.clone();
         let places: Vec<_> = places
@@ -277,6 +287,11 @@ impl World {
                 kind,
                 Some((index, id.parse().unwrap())),
             );
+        }
+        for id in self.registered[index].clone() {
+            if self.dice.chance(4) {
+                self.assign(&format!("'{role}'"), "resource", Some((index, id)));
+            }
         }
     }
 
@@ -476,6 +491,12 @@ async fn agree(seed: u64, rules: &str) {
         compare(&mut world, (&admin, None), &round).await;
         compare(&mut world, (&gate, Some(0)), &round).await;
     }
+}
+
+#[actix_web::test]
+async fn searches_agree_with_evaluations_that_are_remembered() {
+    // Only answers of the policy as it is delivered are.
+    agree(7, "").await;
 }
 
 #[actix_web::test]

@@ -186,12 +186,13 @@ async fn a_promoted_standby_has_every_acknowledged_write_and_no_revoked_token() 
         // 401: the session ended with its epoch between login and logout.
         assert!([200, 202, 204, 401, 503].contains(status), "{status}");
     }
-    let registered = log.registered.lock().unwrap();
+    let registered = std::mem::take(&mut *log.registered.lock().unwrap());
     let there = pair.standby.sql("gatepost", "SELECT email FROM users");
-    for email in registered.iter() {
+    for email in &registered {
         assert!(there.lines().any(|line| line == email), "{email} is lost");
     }
-    for person in log.revoked.lock().unwrap().iter() {
+    let revoked = std::mem::take(&mut *log.revoked.lock().unwrap());
+    for person in &revoked {
         assert_eq!(person.get("/api/users/me").await.status, 401);
     }
     assert_eq!(stays.get("/api/users/me").await.status, 401);

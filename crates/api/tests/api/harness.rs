@@ -119,19 +119,19 @@ impl TestApp {
         admin_password: Option<SecretString>,
     ) -> Self {
         let url = databases::api_url(database).await;
-        Self::at(&url, database, settings, clock, admin_password).await
+        Box::pin(Self::at(&url, database, settings, clock, admin_password)).await
     }
 
     /// An instance whose database is at a URL of the test's own.
     pub async fn reaching(url: &str, settings: &[(&str, &str)]) -> Self {
         let clock = Arc::new(TestClock::new());
-        Self::at(url, "elsewhere", settings, clock, None).await
+        Box::pin(Self::at(url, "elsewhere", settings, clock, None)).await
     }
 
     /// Another one on the same database at another URL, or with other settings.
     pub async fn also_reaching(&self, url: &str, settings: &[(&str, &str)]) -> Self {
         let (clock, password) = (self.clock.clone(), self.admin_password.clone());
-        Self::at(url, "elsewhere", settings, clock, Some(password)).await
+        Box::pin(Self::at(url, "elsewhere", settings, clock, Some(password))).await
     }
 
     async fn at(

@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode between the program and its database.
+//! `PgBouncer` in transaction mode between the program and its database.
 
 use std::{
     fs,

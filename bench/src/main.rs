@@ -1,7 +1,7 @@
 //! Measures Gatepost on this machine: `make bench`.
 //!
 //! [`plan`] says what is measured in which order; [`server`] starts the program that is measured;
-//! [`data`] fills the database; [`echo`], [`hash`], [`logins`], [`probe`], [`timing`] and [`wrk`] make the load; [`stats`] and [`report`] say what
+//! [`data`] fills the database; [`peers`] measures others beside it; [`echo`], [`hash`], [`logins`], [`probe`], [`timing`] and [`wrk`] make the load; [`stats`] and [`report`] say what
 //! came out. The same load can be made alone, against any instance, by the other commands.
 
 mod data;
@@ -11,6 +11,7 @@ mod hash;
 mod http;
 mod logins;
 mod machine;
+mod peers;
 mod people;
 mod plan;
 mod probe;
@@ -67,6 +68,8 @@ enum Command {
     },
     /// Measure everything, starting the program anew where that matters.
     All(plan::Plan),
+    /// Measure Gatepost beside others that decide: `bench/peers/run`.
+    Peers(peers::Plan),
     /// Argon2id and nothing else: what no login can be faster than.
     Hash {
         /// Threads.
@@ -160,6 +163,7 @@ fn main() -> anyhow::Result<()> {
             server.stop()?;
         }
         Command::All(plan) => plan::run(&plan)?,
+        Command::Peers(plan) => peers::run(&plan)?,
         Command::Hash { threads, time } => {
             println!("{:.1} hashes/s", hash::rate(threads, time.duration())?);
         }

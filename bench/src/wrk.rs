@@ -1,6 +1,11 @@
 //! Closed loops with `wrk`, which takes less of the machine than anything else that speaks HTTP.
 
-use std::{fmt::Write, fs, path::PathBuf, process::Command};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, ensure};
 
@@ -37,6 +42,15 @@ impl<'a> Load<'a> {
             address,
             path: script.shape.path(),
             more: vec!["-s".to_owned(), script.file.display().to_string()],
+        }
+    }
+
+    /// What a script asks that is kept elsewhere, and that names the paths itself.
+    pub fn scripted(address: &'a str, file: &Path) -> Self {
+        Self {
+            address,
+            path: "/",
+            more: vec!["-s".to_owned(), file.display().to_string()],
         }
     }
 

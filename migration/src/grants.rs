@@ -11,7 +11,7 @@ use crate::runner::MigrateError;
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The rights on each table. A test compares the list with the tables that there are.
-const RIGHTS: [(&str, &str); 32] = [
+const RIGHTS: [(&str, &str); 33] = [
     ("accounts", ALL),
     ("api_keys", ALL),
     // What was written stays written, also by a program that was taken over.
@@ -28,6 +28,8 @@ const RIGHTS: [(&str, &str); 32] = [
     ("groups", ALL),
     ("idempotency_keys", ALL),
     ("invitations", ALL),
+    // Written by gatepost_adopt_timeline, with the owner's rights.
+    ("lineage", "SELECT"),
     ("login_throttles", ALL),
     ("mfa_factors", ALL),
     ("mfa_verifications", ALL),
@@ -52,9 +54,11 @@ const RIGHTS: [(&str, &str); 32] = [
 ];
 
 /// The functions that the API calls, as `to_regprocedure` takes them.
-pub const API_FUNCTIONS: [&str; 3] = [
+pub const API_FUNCTIONS: [&str; 5] = [
     "gatepost_maintain_activity(integer, timestamptz)",
     "gatepost_maintain_decisions(integer, timestamptz)",
+    "gatepost_session_epoch()",
+    "gatepost_adopt_timeline()",
     "gatepost_organization_requires_mfa(uuid, timestamptz)",
 ];
 

@@ -32,17 +32,20 @@ mod m20261121_000026_search;
 mod m20261121_000027_resources;
 mod m20261121_000028_decision_log;
 mod m20261121_000029_revision_notices;
+mod m20261121_000030_lineage;
 mod m20261121_000034_grants;
 mod plan;
+mod roots;
 mod runner;
 mod sql;
 mod statements;
 
 pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
+pub use roots::system_roots;
 pub use runner::{
-    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, down, expected_version,
-    going_back, known, pending, stamp, status, up, up_as,
+    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, connect_any, down,
+    expected_version, going_back, known, pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -87,6 +90,7 @@ impl Migrator {
             Box::new(m20261121_000027_resources::MIGRATION),
             Box::new(m20261121_000028_decision_log::MIGRATION),
             Box::new(m20261121_000029_revision_notices::MIGRATION),
+            Box::new(m20261121_000030_lineage::MIGRATION),
             Box::new(m20261121_000034_grants::MIGRATION),
         ]
     }

@@ -119,7 +119,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, MigrateEr
         schema,
         api_role,
     } = settings;
-    let db = migration::connect(options).await?;
+    let db = migration::connect_any(options).await?;
     match command {
         Command::Up(waiting) => match migration::up_as(&db, &schema, waiting.how(false)).await {
             Ok(applied) => {

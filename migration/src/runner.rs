@@ -116,6 +116,37 @@ pub async fn connect(options: PgConnectOptions) -> Result<DatabaseConnection, Mi
     Ok(sea_orm_migration::sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
+/// The same with the first of several servers that is no standby, or with what the last one says.
+///
+/// # Errors
+///
+/// See [`MigrateError::Connect`] and [`MigrateError::Standby`].
+pub async fn connect_any(
+    servers: Vec<PgConnectOptions>,
+) -> Result<DatabaseConnection, MigrateError> {
+    let mut fault = MigrateError::Standby;
+    let is_alone = servers.len() == 1;
+    for options in servers {
+        if is_alone {
+            return connect(options).await;
+        }
+        match is_primary(&options).await {
+            Ok(true) => return connect(options).await,
+            Ok(false) => {}
+            Err(error) => fault = error,
+        }
+    }
+    Err(fault)
+}
+
+async fn is_primary(options: &PgConnectOptions) -> Result<bool, MigrateError> {
+    let mut connection = open(options).await?;
+    let is_primary = sqlx::query_scalar("SELECT NOT pg_is_in_recovery()");
+    let is_primary = timeout(CONNECT_TIMEOUT, is_primary.fetch_one(&mut connection)).await;
+    connection.close().await.ok();
+    Ok(is_primary.is_ok_and(|answer| answer.unwrap_or(false)))
+}
+
 fn list(losses: &[Loss]) -> String {
     let lines = losses.iter().map(|loss| {
         let Loss { step, what, rows } = loss;

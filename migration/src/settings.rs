@@ -36,6 +36,9 @@ const SCHEMES: [&str; 5] = [
     "postgresql+psycopg",
 ];
 
+/// What `sslrootcert` calls the authorities that the system trusts.
+const SYSTEM_ROOTS: &str = "system";
+
 const PARAMETERS: [&str; 7] = [
     "sslmode",
     "sslrootcert",
@@ -46,10 +49,19 @@ const PARAMETERS: [&str; 7] = [
     "options",
 ];
 
+/// What the API heeds and means nothing here: waiting is limited to ten seconds, the primary is
+/// looked for in any case, and nothing is prepared that a server could mix up.
+const OF_THE_API: [&str; 3] = [
+    "connect_timeout",
+    "target_session_attrs",
+    "statement-cache-capacity",
+];
+
 /// What the program was told.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) options: PgConnectOptions,
+    /// One for each host: the primary is among them.
+    pub(crate) options: Vec<PgConnectOptions>,
     pub(crate) schema: String,
     /// Gets its rights after each `up`: `DATABASE_API_ROLE`, else the user of the API's URL.
     pub(crate) api_role: Option<String>,
@@ -137,13 +149,19 @@ fn read(environment: &Environment, url: Option<&str>) -> Result<Settings, Fault>
         return Err(fault("DATABASE_SCHEMA", "has more than 63 bytes"));
     }
     let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
-    let options = with_tls(environment, name, &parse(name, &url)?)?
-        .disable_statement_logging()
-        .application_name("gatepost-migrate")
-        .options([("search_path", quoted)]);
+    refuse_pooler(name, &url)?;
+    let options = hosts(&url)
+        .iter()
+        .map(|url| {
+            Ok(with_tls(environment, name, &parse(name, url)?)?
+                .disable_statement_logging()
+                .application_name("gatepost-migrate")
+                .options([("search_path", quoted.as_str())]))
+        })
+        .collect::<Result<Vec<_>, Fault>>()?;
     let api_role = match environment.get("DATABASE_API_ROLE")? {
         Some(role) => Some(role),
-        None => other_user(environment, options.get_username())?,
+        None => other_user(environment, options[0].get_username())?,
     };
     Ok(Settings {
         options,
@@ -158,6 +176,7 @@ fn other_user(environment: &Environment, owner: &str) -> Result<Option<String>, 
         let Some(url) = environment.get(name)? else {
             continue;
         };
+        let url = hosts(&url).swap_remove(0);
         let options = PgConnectOptions::from_str(parse(name, &url)?.as_str())
             .map_err(|error| fault(name, format!("is not understood: {error}")))?;
         let user = options.get_username();
@@ -209,6 +228,38 @@ fn find_url(environment: &Environment) -> Result<(&'static str, String), Fault> 
     ))
 }
 
+/// The URL for each of its hosts (`h1:5432,h2:5432`) alone.
+fn hosts(text: &str) -> Vec<String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return vec![text.to_owned()];
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let (user, places) = authority
+        .rsplit_once('@')
+        .map_or((String::new(), authority), |(user, places)| {
+            (format!("{user}@"), places)
+        });
+    let alone = |place| format!("{scheme}://{user}{place}{after}");
+    places.split(',').map(alone).collect()
+}
+
+/// The lock that keeps two migrations apart outlives a transaction.
+fn refuse_pooler(name: &str, url: &str) -> Result<(), Fault> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    if query
+        .split('&')
+        .any(|pair| pair == "statement-cache-capacity=0")
+    {
+        return Err(fault(
+            name,
+            "leads to a pooler in transaction mode (statement-cache-capacity=0): \
+             set MIGRATION_DATABASE_URL to the address of the server itself",
+        ));
+    }
+    Ok(())
+}
+
 fn parse(name: &str, text: &str) -> Result<Url, Fault> {
     let (scheme, rest) = text
         .split_once("://")
@@ -225,9 +276,18 @@ fn parse(name: &str, text: &str) -> Result<Url, Fault> {
     if url.path().len() < 2 {
         return Err(fault(name, "names no database"));
     }
-    for (key, _) in url.query_pairs() {
-        // Waiting is limited to ten seconds here, whatever the API is told.
-        if key != "connect_timeout" && !PARAMETERS.contains(&&*key) {
+    for (key, value) in url.query_pairs() {
+        let is_place = key == "host" && value.contains(',');
+        let is_target = key == "target_session_attrs";
+        if is_place || (is_target && !["any", "primary", "read-write"].contains(&&*value)) {
+            return Err(fault(
+                name,
+                format!(
+                    "has a {key} that does not fit: name the hosts as h1:5432,h2:5432, and any, primary or read-write"
+                ),
+            ));
+        }
+        if !OF_THE_API.contains(&&*key) && !PARAMETERS.contains(&&*key) {
             return Err(fault(
                 name,
                 format!(
@@ -239,7 +299,7 @@ fn parse(name: &str, text: &str) -> Result<Url, Fault> {
     }
     let kept: Vec<_> = url
         .query_pairs()
-        .filter(|(key, _)| key != "connect_timeout")
+        .filter(|(key, _)| !OF_THE_API.contains(&&**key))
         .map(|(key, value)| (key.into_owned(), value.into_owned()))
         .collect();
     url.query_pairs_mut().clear().extend_pairs(kept);
@@ -274,6 +334,24 @@ fn with_tls(environment: &Environment, name: &str, url: &Url) -> Result<PgConnec
         };
         options = options.ssl_mode(mode);
     }
+    // Not left out: the driver has no authorities of its own.
+    let is_system = |text: &str| text == SYSTEM_ROOTS;
+    let root = url
+        .query_pairs()
+        .find(|(key, _)| key == "sslrootcert")
+        .map(|(_, value)| value.into_owned())
+        .or_else(|| {
+            environment
+                .plain("DATABASE_SSL_ROOT_CERT")
+                .map(ToOwned::to_owned)
+        });
+    if root.as_deref().is_none_or(is_system) {
+        let pem = match options.get_ssl_mode() {
+            PgSslMode::VerifyFull => migration::system_roots(),
+            _ => Vec::new(),
+        };
+        options = options.ssl_root_cert_from_pem(pem);
+    }
     for (key, variable) in [
         ("sslrootcert", "DATABASE_SSL_ROOT_CERT"),
         ("sslcert", "DATABASE_SSL_CERT"),
@@ -282,7 +360,7 @@ fn with_tls(environment: &Environment, name: &str, url: &Url) -> Result<PgConnec
         let Some(path) = environment.plain(variable) else {
             continue;
         };
-        if in_url(key) {
+        if in_url(key) || is_system(path) {
             continue;
         }
         options = match key {
@@ -319,9 +397,9 @@ mod tests {
             ),
         ])
         .unwrap();
-        assert_eq!(settings.options.get_username(), "owner");
-        assert_eq!(settings.options.get_database(), Some("two"));
-        assert_eq!(settings.options.get_port(), 6543);
+        assert_eq!(settings.options[0].get_username(), "owner");
+        assert_eq!(settings.options[0].get_database(), Some("two"));
+        assert_eq!(settings.options[0].get_port(), 6543);
     }
 
     #[test]
@@ -345,7 +423,7 @@ mod tests {
         let file = file.to_str().unwrap();
         let settings =
             read_pairs(&[("DATABASE_URL_FILE", file), ("SECRET", "pass%20word")]).unwrap();
-        assert_eq!(settings.options.get_database(), Some("gatepost"));
+        assert_eq!(settings.options[0].get_database(), Some("gatepost"));
         let both = [
             ("DATABASE_URL_FILE", file),
             ("DATABASE_URL", "postgres://a@b/c"),
@@ -372,16 +450,16 @@ mod tests {
             ("DB_NAME", "a/b%c"),
         ])
         .unwrap();
-        assert_eq!(settings.options.get_host(), "db.internal");
-        assert_eq!(settings.options.get_username(), "a@b");
-        assert_eq!(settings.options.get_database(), Some("a/b%c"));
+        assert_eq!(settings.options[0].get_host(), "db.internal");
+        assert_eq!(settings.options[0].get_username(), "a@b");
+        assert_eq!(settings.options[0].get_database(), Some("a/b%c"));
     }
 
     #[test]
     fn a_far_server_must_prove_itself_in_production() {
         let mode = |more: &[(&str, &str)]| {
             let pairs = [&[("ENVIRONMENT", "production")], more].concat();
-            read_pairs(&pairs).unwrap().options.get_ssl_mode()
+            read_pairs(&pairs).unwrap().options[0].get_ssl_mode()
         };
         let far = ("DATABASE_URL", "postgres://u@db.example.com/d");
         assert!(matches!(mode(&[far]), PgSslMode::VerifyFull));
@@ -389,6 +467,27 @@ mod tests {
         assert!(matches!(mode(&[far, said]), PgSslMode::Require));
         let near = ("DATABASE_URL", "postgres://u@localhost/d");
         assert!(matches!(mode(&[near]), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn several_hosts_are_looked_through() {
+        let read = |url| read_pairs(&[("DATABASE_URL", url)]);
+        let settings =
+            read("postgres://u:p@h1:1,h2/d?target_session_attrs=read-write&sslmode=disable")
+                .unwrap();
+        let places: Vec<_> = settings
+            .options
+            .iter()
+            .map(|options| (options.get_host().to_owned(), options.get_port()))
+            .collect();
+        assert_eq!(places, [("h1".to_owned(), 1), ("h2".to_owned(), 5432)]);
+        assert!(read("postgres://u@h/d?target_session_attrs=standby").is_err());
+        assert!(read("postgres://u@h/d?host=h1,h2").is_err());
+        let pooled = read("postgres://u@h/d?statement-cache-capacity=0").unwrap_err();
+        assert!(
+            pooled.to_string().contains("MIGRATION_DATABASE_URL"),
+            "{pooled}"
+        );
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix_web::{HttpRequest, web::Data};
-use sea_orm::DatabaseConnection;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         password::{Decoys, PasswordHasher},
         seal::Sealer,
     },
+    database::db::Db,
     decisions::queue::DecisionLog,
     mail::Outbox,
     policy::{Catalog, Policy, opa_bundle::BundleKey, source::Source},
@@ -31,7 +31,7 @@ use crate::{
 /// Shared by all requests of one process.
 pub struct AppState {
     /// The pool that requests use.
-    pub db: DatabaseConnection,
+    pub db: Db,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The settings.
@@ -65,7 +65,7 @@ pub struct AppState {
     /// Who was seen since it was last written down.
     pub seen: Seen,
     /// What is known without asking the database.
-    pub cache: Caches,
+    pub cache: Arc<Caches>,
     /// Uses of API keys that are to be written down.
     pub key_uses: mpsc::Sender<Use>,
     /// How mail leaves: `smtp`, `log` or `not configured`.

@@ -13,6 +13,7 @@
 //! | [`group_member`] | `group_members` | Who is in a group, and so holds what it holds |
 //! | [`idempotency_key`] | `idempotency_keys` | What a creating request was answered, to answer the same once more |
 //! | [`invitation`] | `invitations` | A person is asked by mail to take a role. The token itself is not stored |
+//! | [`lineage`] | `lineage` | One row: which primary the data comes from, and the epoch of sessions |
 //! | [`login_throttle`] | `login_throttles` | How often a login was tried and failed, across instances |
 //! | [`mfa_factor`] | `mfa_factors` | A second means of a person to prove who they are |
 //! | [`mfa_verification`] | `mfa_verifications` | A second factor that was asked for and must be answered |
@@ -51,6 +52,7 @@ pub mod group;
 pub mod group_member;
 pub mod idempotency_key;
 pub mod invitation;
+pub mod lineage;
 pub mod login_throttle;
 pub mod mfa_factor;
 pub mod mfa_verification;

@@ -34,6 +34,9 @@ pub struct Model {
     /// What the proof of `auth_time` was given with: `password`, `email`, `totp`, `webauthn` or
     /// `recovery_code`.
     pub auth_factor: String,
+    /// Of `lineage` when it was opened, which the database fills in. The session has ended when that
+    /// has gone on.
+    pub epoch: i64,
     #[sea_orm(belongs_to, from = "user_id", to = "id")]
     pub user: BelongsTo<super::user::Entity>,
 }

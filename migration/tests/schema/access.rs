@@ -23,7 +23,7 @@ async fn every_table_has_its_rights_and_no_others() {
     for table in tables.lines() {
         let expected = match table {
             "audit_log" | "audit_seals" | "decision_log" | "user_activity" => "SELECT,INSERT",
-            "audit_pending" | "authz_state" | "seaql_migrations" => "SELECT",
+            "audit_pending" | "authz_state" | "lineage" | "seaql_migrations" => "SELECT",
             _ => "SELECT,INSERT,UPDATE,DELETE",
         };
         assert_eq!(rights(table), expected, "{table}");

@@ -13,7 +13,7 @@ use actix_web::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use entity::{api_key, session};
-use sea_orm::EntityTrait;
+use sea_orm::{EntityTrait, QueryFilter};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -31,7 +31,7 @@ use crate::{
     },
     http::origin::Origin,
     problem::{Code, Problem},
-    sessions::cookie,
+    sessions::{self, cookie},
     state::AppState,
     tokens,
 };
@@ -226,7 +226,10 @@ pub(crate) fn verified(state: &AppState, token: &str) -> Option<Arc<AccessClaims
 /// A session that has not ended: not revoked, not idle for too long, not over.
 async fn live_session(state: &AppState, id: Uuid) -> Result<Option<Arc<SessionState>>, Problem> {
     let load = async || {
-        let row = session::Entity::find_by_id(id).one(&state.db).await?;
+        let row = session::Entity::find_by_id(id)
+            .filter(sessions::repo::is_of_this_epoch())
+            .one(&state.db)
+            .await?;
         Ok::<_, sea_orm::DbErr>(row.filter(|row| row.revoked_at.is_none()).map(|row| {
             Arc::new(SessionState {
                 id: row.id,

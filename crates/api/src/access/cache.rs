@@ -61,6 +61,8 @@ pub enum Change {
     Keys,
     /// Everything up to this revision was told.
     Revision(i64),
+    /// The database itself: it may have gone back in time.
+    Everything,
 }
 
 impl Change {
@@ -94,6 +96,7 @@ impl Change {
             ("registered", Some(key), None) => Self::Registered(hash(key)?),
             ("registrations", None, None) => Self::Registrations,
             ("keys", ..) => Self::Keys,
+            ("everything", None, None) => Self::Everything,
             ("revision", Some(number), None) => Self::Revision(number.parse().ok()?),
             _ => return None,
         };
@@ -185,6 +188,7 @@ impl Caches {
                 self.registered_types.touch_all();
             }
             Change::Keys => self.tokens.invalidate_all(),
+            Change::Everything => self.forget_all(),
             Change::Revision(number) => {
                 self.revision.fetch_max(*number, Ordering::SeqCst);
             }

@@ -6,11 +6,11 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
 use super::cache::Change;
-use crate::{policy_admin::watch, state::AppState};
+use crate::{database::pool::Single, policy_admin::watch, state::AppState};
 
 const CHANNEL: &str = "gatepost_changes";
 /// Silence for this long has to be explained by a sign of life.
@@ -19,12 +19,36 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Longer than one place of several may take to answer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Listens until the process ends. `pool` has one connection, which is this task's own.
-pub async fn listen(state: Data<AppState>, pool: PgPool) {
+/// How often is looked for what every request would otherwise have to ask for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps what is remembered true until the process ends.
+pub async fn run(state: Data<AppState>, single: Option<Single>) {
+    match single {
+        Some(single) => listen(state, single).await,
+        None => look(state).await,
+    }
+}
+
+/// Where nothing is heard of, nothing is answered from memory either, except for the signing keys.
+async fn look(state: Data<AppState>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        state.cache.forget(&Change::Keys);
+        if let Err(error) = state.keys.reload(&state.db, &state.sealer).await {
+            tracing::debug!(%error, "the signing keys could not be read");
+        }
+    }
+}
+
+/// `single` is this task's own.
+async fn listen(state: Data<AppState>, single: Single) {
     let state: Arc<AppState> = state.into_inner();
     loop {
-        match connect(&pool).await {
+        match connect(&single).await {
             Ok((mut listener, revision)) => {
                 state.cache.start_listening(revision);
                 let error = hear(&state, &mut listener).await;
@@ -47,9 +71,9 @@ pub async fn listen(state: Data<AppState>, pool: PgPool) {
 }
 
 /// A connection that hears of every change from now on, and the revision that came before.
-async fn connect(pool: &PgPool) -> anyhow::Result<(PgListener, i64)> {
+async fn connect(single: &Single) -> anyhow::Result<(PgListener, i64)> {
     let connected = async {
-        let mut listener = PgListener::connect_with(pool).await?;
+        let mut listener = PgListener::connect_with(&single.pool().await?).await?;
         // A connection that was lost must be told, not mended behind our back: what was
         // said meanwhile was missed.
         listener.eager_reconnect(false);
@@ -57,9 +81,9 @@ async fn connect(pool: &PgPool) -> anyhow::Result<(PgListener, i64)> {
         listener.listen(CHANNEL).await?;
         let revision = sqlx::query_scalar("SELECT revision FROM authz_state");
         let revision = revision.fetch_one(&mut listener).await?;
-        Ok::<_, sqlx::Error>((listener, revision))
+        anyhow::Ok((listener, revision))
     };
-    Ok(timeout(Duration::from_secs(5), connected).await??)
+    timeout(CONNECT_WITHIN, connected).await?
 }
 
 /// Applies what is heard, until the connection is lost.
@@ -89,7 +113,10 @@ async fn hear(state: &AppState, listener: &mut PgListener) -> anyhow::Error {
                 match timeout(PATIENCE, ping).await {
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => return error.into(),
-                    Err(_) => return anyhow::anyhow!("no sign of life within {PATIENCE:?}"),
+                    Err(_) => {
+                        state.db.connector().suspect();
+                        return anyhow::anyhow!("no sign of life within {PATIENCE:?}");
+                    }
                 }
             }
         }

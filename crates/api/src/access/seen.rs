@@ -10,8 +10,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbErr, Statement};
 use uuid::Uuid;
+
+use crate::database::db::Db;
 
 /// A user who was noted is not noted again for this long.
 const PAUSE: TimeDelta = TimeDelta::minutes(10);
@@ -53,7 +55,7 @@ impl Seen {
     /// # Errors
     ///
     /// The database's; the notes are tried again the next time.
-    pub async fn write(&self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<(), DbErr> {
+    pub async fn write(&self, db: &Db, now: DateTime<Utc>) -> Result<(), DbErr> {
         let (users, times): (Vec<_>, Vec<_>) = self.unwritten().into_iter().unzip();
         if !users.is_empty() {
             // A row that somebody else is writing is left to the next note: nobody waits for this.

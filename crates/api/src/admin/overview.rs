@@ -18,7 +18,7 @@ const USERS: &str = "SELECT count(*) AS total, \
 
 const OTHERS: &str = "SELECT (SELECT count(*) FROM organizations) AS organizations, \
        (SELECT count(*) FROM sessions WHERE revoked_at IS NULL AND expires_at > $1 \
-          AND idle_expires_at > $1) AS live_sessions";
+          AND idle_expires_at > $1 AND epoch = (SELECT session_epoch FROM lineage)) AS live_sessions";
 
 /// Every one of the last 30 days, also those on which nothing happened. The condition is that of
 /// the index `audit_log_logins_idx`, which alone is read.

@@ -112,7 +112,7 @@ pub async fn run(admin: Admin) -> anyhow::Result<ExitCode> {
     let state = open(&admin.what).await?;
     let out = Out { json: admin.json };
     let result = act(&state, admin.what, out).await;
-    state.db.clone().close().await?;
+    state.db.clone().close().await;
     match result {
         Ok(code) => Ok(code),
         Err(error) => refused(error),

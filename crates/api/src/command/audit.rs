@@ -4,7 +4,6 @@ use std::{fs, io::Write, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
-use sea_orm::DatabaseConnection;
 
 use crate::{
     audit::{
@@ -13,7 +12,7 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    database::pool,
+    database::{db::Db, pool},
 };
 
 /// The exit status for a chain that does not hold: 1 is a failure to check it, 2 a wrong option.
@@ -33,7 +32,7 @@ pub struct Verify {
     pub anchor: Option<String>,
 }
 
-async fn open(config: &Config) -> anyhow::Result<DatabaseConnection> {
+async fn open(config: &Config) -> anyhow::Result<Db> {
     let url = config
         .database
         .url
@@ -51,7 +50,7 @@ pub async fn anchor(config: &Config, out: &mut dyn Write) -> anyhow::Result<()> 
     let db = open(config).await?;
     let head = verify::head(&db).await?;
     writeln!(out, "{}", serde_json::to_string(&head)?)?;
-    db.close().await?;
+    db.close().await;
     Ok(())
 }
 
@@ -81,7 +80,7 @@ pub async fn verify(
             "not sealed yet: {count}, the oldest written {seconds:.1} s ago"
         )?;
     }
-    db.close().await?;
+    db.close().await;
     Ok(match broken {
         None => ExitCode::SUCCESS,
         Some(broken) => {
@@ -92,7 +91,7 @@ pub async fn verify(
 }
 
 async fn check(
-    db: &DatabaseConnection,
+    db: &Db,
     from: i64,
     anchors: &[Anchor],
     out: &mut dyn Write,

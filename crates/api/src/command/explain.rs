@@ -38,7 +38,7 @@ pub async fn run(config: &Config, what: &Explain, out: &mut dyn Write) -> anyhow
     let key = key.context("SECRET_KEY is not set")?;
     let state = for_command(config.clone(), &url, &key, Arc::new(SystemClock)).await?;
     let asked = ask(&state, &what.user, &what.action, &what.resource).await;
-    state.db.clone().close().await?;
+    state.db.clone().close().await;
     let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => anyhow::bail!("{}", problem.detail()),

@@ -202,7 +202,7 @@ async fn import(
     if writes {
         report = start(path, true).await?;
     }
-    db.close().await?;
+    db.close().await;
     told(&report, &how, writes, out)
 }
 

@@ -54,6 +54,6 @@ pub async fn rotate(config: Config, clock: &dyn Clock) -> anyhow::Result<()> {
         rotation.active,
         rotation.retired.as_deref().unwrap_or("no other key"),
     );
-    db.close().await?;
+    db.close().await;
     Ok(())
 }

@@ -174,7 +174,7 @@ async fn reload(config: &Config, out: &mut dyn Write) -> anyhow::Result<ExitCode
     let sql = "SELECT pg_notify('gatepost_changes', 'policy')";
     db.execute_raw(Statement::from_string(db.get_database_backend(), sql))
         .await?;
-    db.close().await?;
+    db.close().await;
     writeln!(
         out,
         "All running instances look at their files now; `GET /api/admin/policy` says what each has."

@@ -71,7 +71,7 @@ pub async fn run(
     let outcome = Run::new(&bundle)?
         .run(&state, window, what.limit, progress)
         .await?;
-    state.db.clone().close().await?;
+    state.db.clone().close().await;
     tell(&outcome, out)?;
     Ok(ExitCode::SUCCESS)
 }

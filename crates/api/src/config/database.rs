@@ -6,11 +6,12 @@ use super::parse;
 use super::reader::{Found, Reader};
 use super::report::Source;
 use super::settings::{DatabaseConfig, Environment};
-use crate::database::url::{DatabaseUrl, Ssl, SslMode, UrlFault};
+use crate::database::url::{DatabaseUrl, SYSTEM_ROOTS, Ssl, SslMode, UrlFault};
 
 const URL: &str = "DATABASE_URL";
 const FORMER_URL: &str = "SQLALCHEMY_DATABASE_URL";
 const MIGRATION_URL: &str = "MIGRATION_DATABASE_URL";
+const LISTEN_URL: &str = "DATABASE_LISTEN_URL";
 const STARTUP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The names of one family of single parts.
@@ -51,7 +52,8 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> DatabaseCo
     if found.is_none() && environment == Environment::Production && !any_url_is_set(env) {
         env.fault(URL, "is required in production");
     }
-    let migration = find_migration_url(env);
+    let migration = find_direct_url(env, MIGRATION_URL);
+    let listen = find_direct_url(env, LISTEN_URL);
     let tls = Tls::read(env);
     let (url, source) = found.unzip();
     let given = url
@@ -59,20 +61,31 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> DatabaseCo
         .map(|url| url.ssl().clone())
         .unwrap_or_default();
     let url = url.and_then(|url| tls.apply(env, URL, url, environment));
-    let migration_url = migration.and_then(|(url, source)| {
-        let url = tls.apply(env, MIGRATION_URL, url, environment)?;
-        env.show(MIGRATION_URL, url.to_string(), source);
+    let mut direct = |name, found: Option<(DatabaseUrl, Source)>| {
+        let (url, source) = found?;
+        let url = tls.apply(env, name, url, environment)?;
+        env.show(name, url.to_string(), source);
         Some(url)
-    });
+    };
+    let migration_url = direct(MIGRATION_URL, migration);
+    let listen_url = direct(LISTEN_URL, listen);
     if let Some((url, source)) = url.as_ref().zip(source) {
         env.show(URL, url.to_string(), source);
         tls.show(env, url.ssl(), &given);
+    }
+    let auto_migrate = env.get("AUTO_MIGRATE", parse::flag);
+    if auto_migrate && migration_url.is_none() && url.as_ref().is_some_and(DatabaseUrl::is_pooled) {
+        env.fault(
+            MIGRATION_URL,
+            "is missing: AUTO_MIGRATE is on, and migrations do not work through a pooler in transaction mode",
+        );
     }
     let (min_size, max_size) = pool_size(env);
     let acquire_timeout = env.get("DATABASE_ACQUIRE_TIMEOUT", parse::duration(1..=600));
     DatabaseConfig {
         url,
         migration_url,
+        listen_url,
         schema: env.get("DATABASE_SCHEMA", parse::identifier),
         min_size,
         max_size,
@@ -81,7 +94,7 @@ pub(super) fn read(env: &mut Reader<'_>, environment: Environment) -> DatabaseCo
         max_lifetime: env.get("DATABASE_MAX_LIFETIME", parse::duration(10..=604_800)),
         idle_timeout: env.get("DATABASE_IDLE_TIMEOUT", parse::duration(1..=604_800)),
         statement_timeout: env.get("DATABASE_STATEMENT_TIMEOUT", parse::duration(1..=3600)),
-        auto_migrate: env.get("AUTO_MIGRATE", parse::flag),
+        auto_migrate,
         echo: env.get("POSTGRES_ECHO", parse::flag),
         test_allowed_hosts: env.optional("DATABASE_TEST_ALLOWED_HOSTS", parse::test_hosts),
     }
@@ -144,9 +157,18 @@ fn warn_of_unused(env: &mut Reader<'_>, used: &str, names: &[&str]) {
     }
 }
 
-fn find_migration_url(env: &mut Reader<'_>) -> Option<(DatabaseUrl, Source)> {
-    let found = env.find(MIGRATION_URL)?;
-    parse_url(env, MIGRATION_URL, found)
+/// A URL that leads to the server itself: what it is for outlives a transaction.
+fn find_direct_url(env: &mut Reader<'_>, name: &'static str) -> Option<(DatabaseUrl, Source)> {
+    let found = env.find(name)?;
+    let (url, source) = parse_url(env, name, found)?;
+    if url.is_pooled() {
+        env.fault(
+            name,
+            "has statement-cache-capacity=0, which means a pooler in transaction mode; give the address of the server itself",
+        );
+        return None;
+    }
+    Some((url, source))
 }
 
 fn parse_url(env: &mut Reader<'_>, name: &str, found: Found) -> Option<(DatabaseUrl, Source)> {
@@ -220,7 +242,13 @@ impl Tls {
         Self {
             ssl: Ssl {
                 mode: env.optional("DATABASE_SSL_MODE", mode),
-                root_cert: env.optional("DATABASE_SSL_ROOT_CERT", parse::file),
+                root_cert: env.optional("DATABASE_SSL_ROOT_CERT", |text: &str| {
+                    if text == SYSTEM_ROOTS {
+                        Ok(text.into())
+                    } else {
+                        parse::file(text)
+                    }
+                }),
                 cert: env.optional("DATABASE_SSL_CERT", parse::file),
                 key: env.optional("DATABASE_SSL_KEY", parse::file),
             },
@@ -239,6 +267,7 @@ impl Tls {
         for path in [&given.root_cert, &given.cert, &given.key]
             .into_iter()
             .flatten()
+            .filter(|path| path.as_os_str() != SYSTEM_ROOTS)
         {
             if let Err(problem) = parse::file(&path.to_string_lossy()) {
                 env.fault_without_example(name, &format!("names a file that {problem}"));
@@ -261,14 +290,14 @@ impl Tls {
         };
         warn_of_weak_mode(env, name, mode, &ssl, &url, is_remote_production);
         url.with_ssl(ssl)
+            .and_then(|url| url.check_ssl().map(|()| url))
             .map_err(|fault| {
-                let problem = match fault {
-                    UrlFault::HalfACertificate => {
-                        "and DATABASE_SSL_KEY belong together; one is missing".to_owned()
-                    }
-                    other => other.to_string(),
-                };
-                env.fault("DATABASE_SSL_CERT", &problem);
+                if fault == UrlFault::HalfACertificate {
+                    let problem = "and DATABASE_SSL_KEY belong together; one is missing";
+                    env.fault("DATABASE_SSL_CERT", problem);
+                } else {
+                    env.fault(name, &fault.to_string());
+                }
             })
             .ok()
     }
@@ -322,7 +351,7 @@ fn warn_of_weak_mode(
     } else if checks_authority && !url.is_local() {
         env.warn(
             name,
-            format!("with sslmode={mode_name} takes a certificate of any public authority for any name; use verify-full"),
+            format!("with sslmode={mode_name} takes any certificate of that authority, whatever its name; use verify-full"),
         );
     } else if is_remote_production && mode != SslMode::VerifyFull {
         env.warn(

@@ -87,6 +87,8 @@ pub struct DatabaseConfig {
     pub url: Option<DatabaseUrl>,
     /// `MIGRATION_DATABASE_URL`: the owner's; `None` means `url`.
     pub migration_url: Option<DatabaseUrl>,
+    /// `DATABASE_LISTEN_URL`: where changes are heard of; `None` means `url`, if that is no pooler.
+    pub listen_url: Option<DatabaseUrl>,
     /// `DATABASE_SCHEMA`: an unquoted identifier.
     pub schema: String,
     /// `DATABASE_MIN_SIZE`: connections that are kept open.

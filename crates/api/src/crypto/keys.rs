@@ -13,7 +13,7 @@ use std::{collections::HashMap, fmt, str::FromStr, sync::Arc};
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use self::{pair::KeyPair, verify::PublicKey};
 use super::seal::{Sealer, UnsealError};
+use crate::database::db::{Db, DbTx};
 
 pub use verify::TokenFault;
 
@@ -186,7 +187,7 @@ impl SigningKeys {
     ///
     /// [`KeysError`]; above all when `SECRET_KEY` is not the one that sealed the keys.
     pub async fn load_or_create(
-        db: &DatabaseConnection,
+        db: &Db,
         sealer: &Sealer,
         algorithm: Algorithm,
         rules: TokenRules,
@@ -206,7 +207,7 @@ impl SigningKeys {
     /// # Errors
     ///
     /// [`KeysError`]; the keys then stay as they were.
-    pub async fn reload(&self, db: &DatabaseConnection, sealer: &Sealer) -> Result<(), KeysError> {
+    pub async fn reload(&self, db: &Db, sealer: &Sealer) -> Result<(), KeysError> {
         let _reading = self.0.reading.lock().await;
         let rows = store::read(db).await?;
         let ring = Ring::build(&rows, sealer, self.0.algorithm, &self.0.rules)?;
@@ -219,7 +220,7 @@ impl SigningKeys {
     /// # Errors
     ///
     /// The database's.
-    pub async fn are_sealed_by(db: &DatabaseConnection, sealer: &Sealer) -> Result<bool, DbErr> {
+    pub async fn are_sealed_by(db: &Db, sealer: &Sealer) -> Result<bool, DbErr> {
         let rows = store::read(db).await?;
         Ok(rows.is_empty() || rows.iter().any(|row| row.opens(sealer)))
     }
@@ -255,7 +256,7 @@ impl SigningKeys {
     /// [`KeysError`]; the transaction has to be rolled back then.
     pub async fn rotate(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &DbTx,
         sealer: &Sealer,
         now: DateTime<Utc>,
         access_ttl: TimeDelta,

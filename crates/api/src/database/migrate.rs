@@ -16,7 +16,10 @@ pub async fn migrate(
     owner: &DatabaseUrl,
     api_role: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let db = migration::connect(pool::connect_options(config, owner))
+    let options = pool::primary(config, owner)
+        .await
+        .context("the database cannot be reached for migrations")?;
+    let db = migration::connect(options)
         .await
         .context("the database cannot be reached for migrations")?;
     let applied = migration::up(&db, &config.schema).await?;

@@ -3,6 +3,9 @@
 pub mod backup;
 pub mod bundled;
 pub mod check;
+pub mod connector;
+pub mod db;
+mod held;
 pub mod migrate;
 pub mod pattern;
 pub mod pool;

@@ -8,14 +8,19 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use anyhow::Context;
 use sqlx::{
     Connection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 use tokio::time::timeout;
 
-use super::url::DatabaseUrl;
+use super::{
+    connector::{Chosen, Connector, Unreachable, watch},
+    db::{Db, Limits},
+    held::is_useless,
+    url::DatabaseUrl,
+};
 use crate::config::DatabaseConfig;
 
 /// A connection that rested for longer has to show that it lives before it is used.
@@ -35,82 +40,131 @@ pub async fn open(
     config: &DatabaseConfig,
     url: &DatabaseUrl,
     stopping: &Arc<AtomicBool>,
-) -> anyhow::Result<DatabaseConnection> {
-    let stopping = Arc::clone(stopping);
-    let options = connect_options(config, url);
-    first_answer(config, &options).await?;
-    let pool = PgPoolOptions::new()
+) -> anyhow::Result<Db> {
+    let connector = Connector::new(config, url);
+    let first = first_answer(config, &connector).await?;
+    let pool = options(config.acquire_timeout, &connector, stopping)
         .min_connections(config.min_size)
         .max_connections(config.max_size)
-        .acquire_timeout(config.acquire_timeout)
         .max_lifetime(config.max_lifetime)
         .idle_timeout(config.idle_timeout)
+        .connect_lazy_with(first.options.clone());
+    let limits = Limits {
+        request: config.request_statement_timeout(),
+        other: config.statement_timeout,
+        begin: config.acquire_timeout,
+    };
+    let watch = tokio::spawn(watch(Arc::clone(&connector), pool.clone(), first));
+    Ok(Db::new(pool, connector, limits, watch))
+}
+
+fn options(
+    acquire_timeout: Duration,
+    connector: &Arc<Connector>,
+    stopping: &Arc<AtomicBool>,
+) -> PgPoolOptions {
+    let (stopping, before, after) = (
+        Arc::clone(stopping),
+        Arc::clone(connector),
+        Arc::clone(connector),
+    );
+    PgPoolOptions::new()
+        .acquire_timeout(acquire_timeout)
         .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let connector = Arc::clone(&after);
+            Box::pin(async move { connector.inspect(connection).await })
+        })
         .before_acquire(move |connection, metadata| {
+            let is_retired = before.is_retired(metadata.age);
             let is_fresh = metadata.idle_for < RESTED && !stopping.load(Ordering::SeqCst);
             Box::pin(async move {
-                if is_fresh {
-                    return Ok(true);
+                if is_retired {
+                    return Ok(is_useless());
                 }
-                Ok(matches!(
-                    timeout(PATIENCE, connection.ping()).await,
-                    Ok(Ok(()))
-                ))
+                let is_alive =
+                    is_fresh || matches!(timeout(PATIENCE, connection.ping()).await, Ok(Ok(())));
+                Ok(is_alive || is_useless())
             })
         })
-        .connect_lazy_with(options);
-    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
-/// A pool of one connection, for a task that keeps it to itself.
-pub fn single(config: &DatabaseConfig, url: &DatabaseUrl) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(config.acquire_timeout)
-        .connect_lazy_with(connect_options(config, url))
+/// How a task comes by a connection that it keeps to itself.
+#[derive(Clone)]
+pub struct Single {
+    acquire_timeout: Duration,
+    connector: Arc<Connector>,
 }
 
+impl Single {
+    /// Beside those of `db`, at the same servers by the addresses of `url`.
+    pub fn new(config: &DatabaseConfig, url: &DatabaseUrl, db: &Db) -> Self {
+        Self {
+            acquire_timeout: config.acquire_timeout,
+            connector: db.connector().beside(config, url),
+        }
+    }
+
+    /// A pool of one, at the server that will do now. Each time another, because a connection whose
+    /// peer vanished never finds its way back.
+    ///
+    /// # Errors
+    ///
+    /// None will do.
+    pub async fn pool(&self) -> Result<PgPool, Unreachable> {
+        let chosen = self.connector.choose().await?;
+        let options = options(self.acquire_timeout, &self.connector, &Arc::default());
+        Ok(options
+            .max_connections(1)
+            .connect_lazy_with(chosen.part().await))
+    }
+}
+
+/// The options of the server that takes writes, for one who connects without the pool.
+///
+/// # Errors
+///
+/// None will do.
+pub(super) async fn primary(
+    config: &DatabaseConfig,
+    url: &DatabaseUrl,
+) -> Result<PgConnectOptions, Unreachable> {
+    let connector = Connector::new(config, url);
+    let chosen = connector.choose().await?;
+    let options = connector.options_of(&chosen);
+    chosen.part().await;
+    Ok(options)
+}
+
+/// The options of the first server, for who connects without the pool.
 pub(super) fn connect_options(config: &DatabaseConfig, url: &DatabaseUrl) -> PgConnectOptions {
-    let options = url.to_connect_options(config.echo);
-    if config.schema == "public" {
+    in_schema(url.to_connect_options(config.echo), &config.schema)
+}
+
+/// Looks for tables in `schema`, and nowhere else.
+pub(super) fn in_schema(options: PgConnectOptions, schema: &str) -> PgConnectOptions {
+    if schema == "public" {
         options
     } else {
-        options.options([("search_path", config.schema.as_str())])
+        options.options([("search_path", schema)])
     }
 }
 
 /// Asks directly, because a pool hides why it got no connection.
-async fn first_answer(config: &DatabaseConfig, options: &PgConnectOptions) -> anyhow::Result<()> {
+async fn first_answer(
+    config: &DatabaseConfig,
+    connector: &Arc<Connector>,
+) -> anyhow::Result<Chosen> {
     let started = tokio::time::Instant::now();
     loop {
-        let attempt = timeout(
-            config.acquire_timeout,
-            sqlx::PgConnection::connect_with(options),
-        )
-        .await;
-        let error = match attempt {
-            Ok(Ok(connection)) => {
-                connection.close().await?;
-                return Ok(());
-            }
-            Ok(Err(error)) => anyhow::Error::from(error),
-            Err(_) => anyhow::anyhow!("no answer within {:?}", config.acquire_timeout),
+        let unreachable = match connector.choose().await {
+            Ok(chosen) => return Ok(chosen),
+            Err(unreachable) => unreachable,
         };
-        if started.elapsed() > config.startup_timeout || !may_pass(&error) {
-            return Err(error.context("the database cannot be reached"));
+        if started.elapsed() > config.startup_timeout || !unreachable.may_pass() {
+            return Err(unreachable).context("the database cannot be reached");
         }
-        tracing::warn!(error = format!("{error:#}"), "waiting for the database");
+        tracing::warn!(error = %unreachable, "waiting for the database");
         tokio::time::sleep(PATIENCE).await;
-    }
-}
-
-/// Whether waiting may help: not with a wrong password or a database that does not exist.
-fn may_pass(error: &anyhow::Error) -> bool {
-    match error.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Database(database)) => database
-            .code()
-            .is_some_and(|code| code.starts_with("57") || code.starts_with("53")),
-        Some(sqlx::Error::Io(_)) | None => true,
-        Some(_) => false,
     }
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// Everything but slow queries.
 pub const SQL: &str = "WITH sessions AS (
     SELECT a.*, s.ssl, s.version, s.cipher FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s USING (pid)
-    WHERE a.backend_type = 'client backend' OR a.backend_type IS NULL)
+    WHERE a.datid IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend')
   SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'database', current_database(),

@@ -5,9 +5,10 @@
 
 use std::ops::Deref;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, TransactionTrait};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
+use super::db::DbTx;
 use crate::{access::cache::Change, state::AppState};
 
 /// The tenants' rows that a transaction sees.
@@ -25,7 +26,7 @@ pub enum Scope {
 
 /// A transaction. Dropping it rolls back.
 pub struct Tx<'a> {
-    inner: DatabaseTransaction,
+    inner: DbTx,
     state: &'a AppState,
     changes: Vec<Change>,
 }
@@ -33,7 +34,6 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// Begins one that sees the rows of `scope` and no statement of which runs for ever.
     pub async fn begin(state: &'a AppState, scope: &Scope) -> Result<Tx<'a>, DbErr> {
-        let inner = state.db.begin().await?;
         let join = |ids: &[Uuid]| {
             let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
             ids.join(",")
@@ -44,26 +44,14 @@ impl<'a> Tx<'a> {
             Scope::Member(user, ids) => ("", join(ids), user.to_string()),
             Scope::None => ("", String::new(), String::new()),
         };
-        let timeout = state
-            .config
-            .database
-            .statement_timeout
-            .as_millis()
-            .to_string();
-        let settings = Statement::from_sql_and_values(
-            inner.get_database_backend(),
-            "SELECT set_config('app.scope', $1, true), set_config('app.organization_ids', $2, true), \
-             set_config('app.user_id', $3, true), set_config('statement_timeout', $4, true), \
-             set_config('lock_timeout', '3000', true), \
-             set_config('idle_in_transaction_session_timeout', '15000', true)",
-            [
-                name.into(),
-                organizations.into(),
-                user.into(),
-                timeout.into(),
-            ],
+        // Sent along with BEGIN: ids and these names need no quoting.
+        let settings = format!(
+            " SET LOCAL lock_timeout = 3000; SET LOCAL idle_in_transaction_session_timeout = 15000; \
+             SELECT set_config('app.scope', '{name}', true), \
+             set_config('app.organization_ids', '{organizations}', true), \
+             set_config('app.user_id', '{user}', true)"
         );
-        inner.execute_raw(settings).await?;
+        let inner = state.db.begin_with(&settings).await?;
         Ok(Self {
             inner,
             state,
@@ -92,9 +80,9 @@ impl<'a> Tx<'a> {
 }
 
 impl Deref for Tx<'_> {
-    type Target = DatabaseTransaction;
+    type Target = DbTx;
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn deref(&self) -> &DbTx {
         &self.inner
     }
 }

@@ -3,6 +3,7 @@
 //! The driver's own parser ignores what it does not know, logs it by value and fills gaps from the
 //! environment, so a misspelt `sslmode` would quietly connect without verification.
 
+mod fault;
 mod options;
 mod parse;
 #[cfg(test)]
@@ -17,16 +18,17 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use thiserror::Error;
+
+pub use self::fault::UrlFault;
 
 /// How long a connection may take to be made when the URL has no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One `PostgreSQL` database, and how to log in to it.
+/// One `PostgreSQL` database, where it is or may be, and how to log in to it.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    host: Host,
-    port: u16,
+    /// Never empty.
+    addresses: Vec<Address>,
     user: String,
     password: Option<SecretString>,
     database: String,
@@ -34,10 +36,51 @@ pub struct DatabaseUrl {
     application_name: Option<String>,
     connect_timeout: Option<Duration>,
     options: Vec<(String, String)>,
+    target: Option<Target>,
+    statement_cache: Option<usize>,
     dialect: Option<String>,
 }
 
-/// Where the server listens.
+/// Where one server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Its name, address or socket.
+    pub host: Host,
+    /// The port, of a socket too.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What `target_session_attrs` may ask for. The program writes, so a standby is never enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Whatever the one host is.
+    Any,
+    /// A server that takes writes.
+    ReadWrite,
+    /// A server that follows no other. Served as [`Self::ReadWrite`], which is no less.
+    Primary,
+}
+
+impl Target {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::ReadWrite => "read-write",
+            Self::Primary => "primary",
+        }
+    }
+}
+
+/// The value of `sslrootcert` that stands for the authorities that the system trusts.
+pub const SYSTEM_ROOTS: &str = "system";
+
+/// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A name or an IP address (without brackets).
@@ -64,7 +107,7 @@ pub struct Ssl {
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// TLS only if the server insists. Served as [`Self::Prefer`], which suits the same servers.
+    /// TLS only if the server insists.
     Allow,
     /// TLS if the server offers it.
     Prefer,
@@ -111,71 +154,6 @@ impl FromStr for SslMode {
     }
 }
 
-/// Why a text is no database URL. Holds no part of the text that could belong to a password.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum UrlFault {
-    /// Not `postgres://` or one of its relatives.
-    #[error("is not a PostgreSQL URL; it has to start with postgres:// or postgresql://")]
-    Scheme,
-    /// A character that splits the URL in the wrong place.
-    #[error(
-        "cannot be split: {0}; percent-encode it in the user or password \
-         (`#` %23, `/` %2F, `?` %3F, `@` %40, `:` %3A, `%` %25, space %20)"
-    )]
-    Unescaped(&'static str),
-    /// `%` without two hexadecimal digits, or bytes that are no UTF-8 text.
-    #[error("has a bad percent-encoding in the {0}; a `%` itself is written %25")]
-    Encoding(&'static str),
-    /// A part that has to be there is not.
-    #[error("names no {0}")]
-    Missing(&'static str),
-    /// A host that is neither a name, an address nor a socket directory.
-    #[error("has a host that is neither a name, an IP address nor the directory of a socket")]
-    Host,
-    /// More than one host.
-    #[error("names several hosts; one host is expected")]
-    SeveralHosts,
-    /// A port that is not from 1 to 65535.
-    #[error(
-        "has a port that is not a number from 1 to 65535; if the password has one of `/?#@:`, percent-encode it"
-    )]
-    Port,
-    /// A parameter nobody knows; with its name and what was meant, if it looks like a known one.
-    #[error("has a parameter that does not exist{}", did_you_mean(.0.as_ref()))]
-    UnknownParameter(Option<(String, &'static str)>),
-    /// A parameter of libpq that would have no effect here.
-    #[error("has the parameter `{0}`, which is not supported; remove it")]
-    UnsupportedParameter(&'static str),
-    /// The same parameter twice.
-    #[error("has the parameter `{0}` twice")]
-    RepeatedParameter(&'static str),
-    /// A parameter with a value that it does not take.
-    #[error("has a bad `{name}`: it has to be {expected}")]
-    Value {
-        /// The parameter.
-        name: &'static str,
-        /// What it takes.
-        expected: &'static str,
-    },
-    /// Not one of the six modes.
-    #[error(
-        "has a bad `sslmode`: it has to be disable, allow, prefer, require, verify-ca or verify-full"
-    )]
-    SslMode,
-    /// A client certificate without its key, or the other way round.
-    #[error("has only one of `sslcert` and `sslkey`; they belong together")]
-    HalfACertificate,
-    /// A server setting that would undo the separation of tenants.
-    #[error("sets a parameter of the `app.` family in `options`; these belong to the program")]
-    ReservedSetting,
-}
-
-fn did_you_mean(names: Option<&(String, &'static str)>) -> String {
-    names.map_or_else(String::new, |(given, meant)| {
-        format!(": `{given}`; did you mean `{meant}`?")
-    })
-}
-
 impl DatabaseUrl {
     /// Reads a URL in libpq's syntax (`PostgreSQL` manual, "Connection URIs") with exactly one host,
     /// a user, and only parameters that have an effect. The database defaults to the user's name.
@@ -200,7 +178,25 @@ impl DatabaseUrl {
         password: Option<SecretString>,
         database: &str,
     ) -> Result<Self, UrlFault> {
-        let host = Host::parse(host)?;
+        Self::from_addresses(vec![(host, port)], user, password, database)
+    }
+
+    fn from_addresses(
+        addresses: Vec<(&str, u16)>,
+        user: &str,
+        password: Option<SecretString>,
+        database: &str,
+    ) -> Result<Self, UrlFault> {
+        let addresses = addresses
+            .into_iter()
+            .map(|(host, port)| {
+                let host = Host::parse(host)?;
+                if port == 0 {
+                    return Err(UrlFault::Port);
+                }
+                Ok(Address { host, port })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         for (what, value) in [("user", user), ("database", database)] {
             if value.is_empty() {
                 return Err(UrlFault::Missing(what));
@@ -210,12 +206,7 @@ impl DatabaseUrl {
             }
         }
         Ok(Self {
-            host,
-            port: if port == 0 {
-                return Err(UrlFault::Port);
-            } else {
-                port
-            },
+            addresses,
             user: user.to_owned(),
             password,
             database: database.to_owned(),
@@ -223,18 +214,45 @@ impl DatabaseUrl {
             application_name: None,
             connect_timeout: None,
             options: Vec::new(),
+            target: None,
+            statement_cache: None,
             dialect: None,
         })
     }
 
-    /// Where the server listens.
+    /// Where the server listens; the first, if it may be at several places.
     pub fn host(&self) -> &Host {
-        &self.host
+        &self.addresses[0].host
     }
 
-    /// The port, of a socket too.
+    /// The port that belongs to [`Self::host`].
     pub fn port(&self) -> u16 {
-        self.port
+        self.addresses[0].port
+    }
+
+    /// Every place where the server may be, in the order in which they are preferred.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The same for each place alone.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = |address: &Address| Self {
+            addresses: vec![address.clone()],
+            ..self.clone()
+        };
+        self.addresses.iter().map(alone).collect()
+    }
+
+    /// Whether only a server that takes writes will do: asked for, or one of several is looked for.
+    pub fn needs_primary(&self) -> bool {
+        self.addresses.len() > 1 || matches!(self.target, Some(Target::ReadWrite | Target::Primary))
+    }
+
+    /// Whether a pooler in transaction mode stands between, so that nothing outlives a transaction:
+    /// `statement-cache-capacity=0`.
+    pub fn is_pooled(&self) -> bool {
+        self.statement_cache == Some(0)
     }
 
     /// The role that logs in.
@@ -270,6 +288,26 @@ impl DatabaseUrl {
         Ok(self)
     }
 
+    /// Whether the mode and the root certificate go together, once both are known: libpq refuses
+    /// `verify-ca` without a file, and `system` with anything but `verify-full`.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlFault::NoRootCert`], [`UrlFault::WeakWithSystem`].
+    pub fn check_ssl(&self) -> Result<(), UrlFault> {
+        let root = self.ssl.root_cert.as_deref();
+        match self.ssl.mode {
+            _ if self.is_socket() => Ok(()),
+            Some(SslMode::VerifyCa) if root.is_none() => {
+                Err(UrlFault::NoRootCert(SslMode::VerifyCa.as_str()))
+            }
+            Some(mode) if root == Some(Path::new(SYSTEM_ROOTS)) && mode != SslMode::VerifyFull => {
+                Err(UrlFault::WeakWithSystem(mode.as_str()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same server for another role in another database: what is to be known of the way there
     /// stays, a certificate and settings of this role go.
     pub fn for_role(&self, user: &str, password: SecretString, database: &str) -> Self {
@@ -292,7 +330,8 @@ impl DatabaseUrl {
 
     /// Host, port and database, for people.
     pub fn place(&self) -> String {
-        format!("{}:{}/{}", self.host, self.port, self.database)
+        let places: Vec<_> = self.addresses.iter().map(ToString::to_string).collect();
+        format!("{}/{}", places.join(","), self.database)
     }
 
     /// How long a connection may take to be made: `connect_timeout`, else 5 s. The driver has no
@@ -309,25 +348,41 @@ impl DatabaseUrl {
 
     /// Whether nobody between here and the server could listen: a socket or a loopback address.
     pub fn is_local(&self) -> bool {
-        match &self.host {
-            Host::Socket(_) => true,
-            Host::Name(name) => {
-                name.eq_ignore_ascii_case("localhost")
-                    || name
-                        .parse::<IpAddr>()
-                        .is_ok_and(|address| address.is_loopback())
-            }
-        }
+        self.addresses.iter().all(|address| address.host.is_local())
+    }
+
+    /// Whether every place is a Unix socket, over which there is no TLS.
+    fn is_socket(&self) -> bool {
+        let is_socket = |address: &Address| matches!(address.host, Host::Socket(_));
+        self.addresses.iter().all(is_socket)
     }
 
     /// What the driver needs. `echo` logs every statement at level info; otherwise none is logged.
     ///
     /// Nothing comes from `PG*` variables or `~/.pgpass`, except that the driver leaves no way to
     /// take back `PGOPTIONS`, `PGSSLCERT` and `PGSSLKEY`; the configuration refuses those.
-    /// The result's `Debug` shows the password.
+    /// The result's `Debug` shows the password. It is the first of [`Self::attempts`] at the first place.
     pub fn to_connect_options(&self, echo: bool) -> PgConnectOptions {
+        self.connect_options(echo, self.first_mode())
+    }
+
+    /// What to try one after the other, and how each is called in a log: `prefer` goes on without
+    /// TLS and `allow` with it, where the first attempt was refused.
+    pub fn attempts(&self, echo: bool) -> Vec<(PgConnectOptions, &'static str)> {
+        let first = (self.connect_options(echo, self.first_mode()), "");
+        let second = match self.ssl.mode {
+            _ if self.is_socket() => None,
+            Some(SslMode::Prefer) | None => Some((PgSslMode::Disable, "without TLS")),
+            Some(SslMode::Allow) => Some((PgSslMode::Require, "with TLS")),
+            _ => None,
+        };
+        let second = second.map(|(mode, name)| (self.connect_options(echo, mode), name));
+        [first].into_iter().chain(second).collect()
+    }
+
+    fn connect_options(&self, echo: bool, mode: PgSslMode) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()
-            .port(self.port)
+            .port(self.port())
             .username(&self.user)
             .password(
                 self.password
@@ -338,16 +393,22 @@ impl DatabaseUrl {
             .application_name(self.application_name.as_deref().unwrap_or("gatepost"))
             // PgBouncer refuses this startup parameter, and PostgreSQL 12 made it unnecessary.
             .extra_float_digits(None)
-            .ssl_mode(self.driver_ssl_mode());
-        options = match &self.host {
+            .ssl_mode(mode);
+        options = match self.host() {
             Host::Name(name) => options.host(name),
             Host::Socket(directory) => options.host("localhost").socket(directory),
         };
         options = match &self.ssl.root_cert {
-            Some(path) => options.ssl_root_cert(path),
-            // No authority beside the driver's own: this covers what PGSSLROOTCERT says.
-            None => options.ssl_root_cert_from_pem(Vec::new()),
+            Some(path) if path.as_os_str() != SYSTEM_ROOTS => options.ssl_root_cert(path),
+            // Not left out: that would let PGSSLROOTCERT say it.
+            _ if matches!(mode, PgSslMode::VerifyFull) => {
+                options.ssl_root_cert_from_pem(migration::system_roots())
+            }
+            _ => options.ssl_root_cert_from_pem(Vec::new()),
         };
+        if let Some(capacity) = self.statement_cache {
+            options = options.statement_cache_capacity(capacity);
+        }
         if let (Some(cert), Some(key)) = (&self.ssl.cert, &self.ssl.key) {
             options = options.ssl_client_cert(cert).ssl_client_key(key);
         }
@@ -360,14 +421,14 @@ impl DatabaseUrl {
         }
     }
 
-    fn driver_ssl_mode(&self) -> PgSslMode {
+    fn first_mode(&self) -> PgSslMode {
         // libpq speaks no TLS over sockets; the driver would ask for it, and fail.
-        if matches!(self.host, Host::Socket(_)) {
+        if matches!(self.host(), Host::Socket(_)) {
             return PgSslMode::Disable;
         }
         match self.ssl.mode.unwrap_or(SslMode::Prefer) {
-            SslMode::Disable => PgSslMode::Disable,
-            SslMode::Allow | SslMode::Prefer => PgSslMode::Prefer,
+            SslMode::Disable | SslMode::Allow => PgSslMode::Disable,
+            SslMode::Prefer => PgSslMode::Prefer,
             SslMode::Require if self.ssl.root_cert.is_none() => PgSslMode::Require,
             SslMode::Require | SslMode::VerifyCa => PgSslMode::VerifyCa,
             SslMode::VerifyFull => PgSslMode::VerifyFull,
@@ -386,11 +447,12 @@ impl DatabaseUrl {
     fn text(&self, password: Option<&str>) -> String {
         let user = parse::encode(&self.user);
         let password = password.map_or_else(String::new, |password| format!(":{password}"));
-        let (host, port) = (self.host.encoded(), self.port);
+        let addresses: Vec<_> = self.addresses.iter().map(Address::encoded).collect();
+        let addresses = addresses.join(",");
         let database = parse::encode(&self.database);
         let query = options::to_query(self);
         let mark = if query.is_empty() { "" } else { "?" };
-        format!("postgres://{user}{password}@{host}:{port}/{database}{mark}{query}")
+        format!("postgres://{user}{password}@{addresses}/{database}{mark}{query}")
     }
 }
 
@@ -407,6 +469,12 @@ impl fmt::Debug for DatabaseUrl {
     }
 }
 
+impl Address {
+    fn encoded(&self) -> String {
+        format!("{}:{}", self.host.encoded(), self.port)
+    }
+}
+
 impl Host {
     fn parse(text: &str) -> Result<Self, UrlFault> {
         if text.is_empty() {
@@ -415,9 +483,6 @@ impl Host {
         if text.starts_with('/') && !text.contains('\0') {
             return Ok(Self::Socket(Path::new(text).to_path_buf()));
         }
-        if text.contains(',') {
-            return Err(UrlFault::SeveralHosts);
-        }
         let is_name = text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
@@ -425,6 +490,18 @@ impl Host {
             return Ok(Self::Name(text.to_owned()));
         }
         Err(UrlFault::Host)
+    }
+
+    fn is_local(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            Self::Name(name) => {
+                name.eq_ignore_ascii_case("localhost")
+                    || name
+                        .parse::<IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
+        }
     }
 
     fn encoded(&self) -> String {

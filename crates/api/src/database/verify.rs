@@ -2,12 +2,16 @@
 //! see every change that the program makes; they do not see what a restored backup, a switched-off
 //! trigger or a damaged disk brings.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement, TransactionTrait,
-};
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 use serde::Serialize;
 
+use super::db::Db;
 use crate::audit::verify::{self, Position};
+
+/// How long one question may take: some look at every row there is.
+const QUESTION: Duration = Duration::from_hours(1);
 
 /// How many cases of one kind are told.
 const TOLD: usize = 20;
@@ -142,15 +146,13 @@ struct Found {
 /// # Errors
 ///
 /// The database's.
-pub async fn verify(db: &DatabaseConnection) -> Result<Vec<Finding>, DbErr> {
-    let snapshot = db
-        .begin_with_config(
-            Some(sea_orm::IsolationLevel::RepeatableRead),
-            Some(sea_orm::AccessMode::ReadOnly),
-        )
-        .await?;
+pub async fn verify(db: &Db) -> Result<Vec<Finding>, DbErr> {
+    let snapshot = db.begin_within(QUESTION).await?;
     snapshot
-        .execute_unprepared("SET LOCAL app.scope = 'system'; SET LOCAL statement_timeout = 0")
+        .execute_unprepared(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL app.scope = 'system'",
+        )
         .await?;
     let mut findings = Vec::new();
     for question in QUESTIONS {

@@ -22,6 +22,11 @@ pub struct Current {
     pub public_url: Arc<str>,
 }
 
+/// Whether a request is being answered here, or something that goes on beside the requests.
+pub fn is_in_request() -> bool {
+    CURRENT.try_with(|_| ()).is_ok()
+}
+
 /// The request being answered. Outside of a request its parts are empty.
 pub fn current() -> CurrentText {
     CURRENT

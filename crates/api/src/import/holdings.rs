@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use sea_orm::DatabaseTransaction;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -17,6 +16,7 @@ use crate::{
     access::resource::ResourceType,
     activity,
     audit::{self, Doer, Entry, Target},
+    database::db::DbTx,
 };
 
 impl Import<'_> {
@@ -151,7 +151,7 @@ impl Import<'_> {
     /// Writes assignments with their entries.
     pub(super) async fn write_assignments(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &DbTx,
         new: &[&NewAssignment],
     ) -> Result<(), ImportError> {
         if new.is_empty() {

@@ -5,7 +5,7 @@ use std::{
     hash::BuildHasher,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::{
     activity,
     audit::{self, Doer, Entry, Target},
     crypto::password::Format,
+    database::db::DbTx,
 };
 
 /// A person and where they stand.
@@ -150,11 +151,7 @@ impl Import<'_> {
         }
     }
 
-    async fn promote(
-        &self,
-        tx: &DatabaseTransaction,
-        people: &[(Uuid, Person)],
-    ) -> Result<(), ImportError> {
+    async fn promote(&self, tx: &DbTx, people: &[(Uuid, Person)]) -> Result<(), ImportError> {
         let role = self.role("admin", ResourceType::System)?;
         let now = self.clock.now();
         let new: Vec<_> = people

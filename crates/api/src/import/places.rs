@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     access::resource::{ResourceRef, ResourceType},
     audit::{self, Doer, Entry, Target},
+    database::db::DbTx,
     http::text::Slug,
 };
 
@@ -255,11 +256,7 @@ impl Import<'_> {
     }
 }
 
-async fn places_of(
-    tx: &DatabaseTransaction,
-    kind: Kind,
-    batch: &[(Place, Thing)],
-) -> Result<Places, DbErr> {
+async fn places_of(tx: &DbTx, kind: Kind, batch: &[(Place, Thing)]) -> Result<Places, DbErr> {
     let things: Vec<_> = batch.iter().map(|(_, thing)| thing).collect();
     let slugs = things.iter().map(|thing| first_slug(thing).to_string());
     repo::places(tx, kind, &things, slugs.collect()).await

@@ -1,9 +1,9 @@
 //! The import as a whole: kind after kind, batch after batch.
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use entity::role;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -20,7 +20,11 @@ use super::{
     source::{Source, SourceError},
 };
 use crate::{
-    access::resource::ResourceType, clock::Clock, config::MetadataSchema, http::origin::Origin,
+    access::resource::ResourceType,
+    clock::Clock,
+    config::MetadataSchema,
+    database::db::{Db, DbTx},
+    http::origin::Origin,
     problem::sqlstate,
 };
 
@@ -29,6 +33,8 @@ use crate::{
 const PEOPLE: usize = 2000;
 /// Other rows that one transaction writes.
 const PLACES: usize = 1000;
+/// How long one statement may take: some write a whole batch.
+const STATEMENT: Duration = Duration::from_mins(2);
 /// How often a batch is tried again that somebody else got in the way of.
 pub(super) const TRIES: u32 = 5;
 
@@ -116,7 +122,7 @@ impl ImportError {
 /// An import that is under way.
 pub struct Import<'a> {
     /// The database it goes to.
-    pub(super) db: &'a DatabaseConnection,
+    pub(super) db: &'a Db,
     pub(super) clock: &'a dyn Clock,
     pub(super) origin: Origin,
     pub(super) options: Options,
@@ -160,7 +166,7 @@ impl<'a> Import<'a> {
     ///
     /// The database's.
     pub async fn new(
-        db: &'a DatabaseConnection,
+        db: &'a Db,
         clock: &'a dyn Clock,
         (source, mapping): (Source, Mapping),
         schema: Option<MetadataSchema>,
@@ -361,11 +367,10 @@ impl<'a> Import<'a> {
     }
 
     /// A transaction that sees the rows of every tenant.
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let tx = self.db.begin().await?;
+    pub(super) async fn begin(&self) -> Result<DbTx, DbErr> {
+        let tx = self.db.begin_within(STATEMENT).await?;
         tx.execute_unprepared(
             "SET LOCAL app.scope = 'system'; SET LOCAL lock_timeout = '10s';
-             SET LOCAL statement_timeout = '120s';
              SET LOCAL idle_in_transaction_session_timeout = '120s'",
         )
         .await?;

@@ -1,7 +1,7 @@
 //! The use cases of signing keys. Transactions begin and end here.
 
 use entity::signing_key;
-use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, QueryOrder, TransactionTrait};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
 use serde_json::json;
 
 use super::model::{KeyError, KeyView, ManageKeys};
@@ -13,6 +13,7 @@ use crate::{
         keys::{Rotation, SigningKeys},
         seal::Sealer,
     },
+    database::db::{Db, DbTx},
     http::{idempotency::Once, origin::Origin},
     state::AppState,
 };
@@ -41,7 +42,7 @@ async fn read(db: &impl ConnectionTrait) -> Result<Vec<KeyView>, sea_orm::DbErr>
 /// What rotating takes; a command has less than a running instance.
 pub struct Signing<'a> {
     /// Where the keys are.
-    pub db: &'a DatabaseConnection,
+    pub db: &'a Db,
     /// What seals them.
     pub sealer: &'a Sealer,
     /// The keys of this process.
@@ -101,7 +102,7 @@ pub async fn rotate_from_shell(
 
 async fn write(
     signing: &Signing<'_>,
-    tx: &sea_orm::DatabaseTransaction,
+    tx: &DbTx,
     doer: Doer,
     origin: &Origin,
 ) -> Result<Rotation, KeyError> {

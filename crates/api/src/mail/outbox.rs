@@ -9,10 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement,
-    Value as SqlValue,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement, Value as SqlValue};
 use tokio::sync::Notify;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -21,7 +18,11 @@ use super::{
     message::Mail,
     transport::{Mailer, SendFault},
 };
-use crate::{clock::Clock, crypto::seal::Sealer, database::retry::retried};
+use crate::{
+    clock::Clock,
+    crypto::seal::Sealer,
+    database::{db::Db, retry::retried},
+};
 
 /// How often a mail is tried: over about three hours.
 pub const MAX_ATTEMPTS: i32 = 10;
@@ -76,7 +77,7 @@ pub struct Delivery {
 /// Sends what is due. Any number of instances may work on one table.
 #[derive(Clone)]
 pub struct Outbox {
-    db: DatabaseConnection,
+    db: Db,
     sealer: Sealer,
     mailer: Mailer,
     clock: Arc<dyn Clock>,
@@ -109,12 +110,7 @@ impl Outcome {
 
 impl Outbox {
     /// A worker; [`run`](Self::run) starts it.
-    pub fn new(
-        db: DatabaseConnection,
-        sealer: Sealer,
-        mailer: Mailer,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(db: Db, sealer: Sealer, mailer: Mailer, clock: Arc<dyn Clock>) -> Self {
         Self {
             db,
             sealer,

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use entity::{session, user};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use uuid::Uuid;
@@ -217,6 +219,7 @@ pub async fn raise(
     methods: &[&str],
 ) -> Result<(DateTime<Utc>, Vec<String>), MfaError> {
     let row = session::Entity::find_by_id(session)
+        .filter(sessions::repo::is_of_this_epoch())
         .lock_exclusive()
         .one(&**tx)
         .await?

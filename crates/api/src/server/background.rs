@@ -5,7 +5,6 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use actix_web::web::Data;
 use sea_orm::{ConnectionTrait, DbErr, Statement};
-use sqlx::postgres::PgPool;
 use tokio::task::JoinHandle;
 
 use super::start::Started;
@@ -26,7 +25,6 @@ pub struct Background {
     outbox: JoinHandle<()>,
     sealer: JoinHandle<()>,
     decisions: JoinHandle<()>,
-    listener: PgPool,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -49,7 +47,7 @@ pub fn spawn(started: Started) -> Background {
     });
     Background {
         tasks: vec![
-            tokio::spawn(listener::listen(Data::clone(&state), listener.clone())),
+            tokio::spawn(listener::run(Data::clone(&state), listener)),
             tokio::spawn(usage::write_down(Data::clone(&state), key_uses)),
             tokio::spawn(tidy(Data::clone(&state))),
             tokio::spawn(write_seen(Data::clone(&state))),
@@ -60,7 +58,6 @@ pub fn spawn(started: Started) -> Background {
         outbox: tokio::spawn(sending),
         sealer: tokio::spawn(sealing),
         decisions: tokio::spawn(writing),
-        listener,
         stop,
     }
 }
@@ -80,7 +77,6 @@ impl Background {
         if let Err(error) = retried(|| state.seen.write(&state.db, now)).await {
             tracing::warn!(%error, "could not write down who was seen last");
         }
-        self.listener.close().await;
         if let Err(error) = self.outbox.await {
             tracing::error!(%error, "the outbox worker failed");
         }

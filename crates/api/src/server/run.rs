@@ -66,7 +66,7 @@ pub async fn run(
     handle.stop(true).await;
     metrics_handle.stop(false).await;
     background.stop(&state).await;
-    state.db.clone().close().await?;
+    state.db.clone().close().await;
     tracing::info!("stopped");
     result.map(drop)
 }

@@ -8,12 +8,10 @@ use std::{
 
 use actix_web::web::Data;
 use anyhow::Context;
-use sea_orm::DatabaseConnection;
-use sqlx::postgres::PgPool;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    access::{cache::Caches, seen::Seen},
+    access::seen::Seen,
     api_keys::usage::{self, Use},
     audit::verify::Position,
     clock::Clock,
@@ -23,7 +21,11 @@ use crate::{
         password::{Argon2Params, Decoys, PasswordHasher},
         seal::Sealer,
     },
-    database::{pool, url::DatabaseUrl},
+    database::{
+        db::Db,
+        pool::{self, Single},
+        url::DatabaseUrl,
+    },
     decisions::queue::{DecisionLog, Waiting},
     mail::{Mailer, Outbox},
     policy::{
@@ -51,8 +53,8 @@ pub struct Started {
     pub state: Data<AppState>,
     /// The worker that sends mail.
     pub outbox: Outbox,
-    /// The connection that hears of changes.
-    pub listener: PgPool,
+    /// The connection that hears of changes; none behind a pooler that could not pass them on.
+    pub listener: Option<Single>,
     /// Uses of API keys that are to be written down.
     pub key_uses: mpsc::Receiver<Use>,
     /// Decisions that are to be written down.
@@ -95,8 +97,13 @@ pub async fn start(
         catalog: bundle.catalog().clone(),
         csrf_key: *Sealer::new(secrets.csrf.expose(), None).derive("csrf"),
     };
-    let listener = pool::single(&config.database, url);
+    let listener = listener(&config, url, &parts.db);
     let (state, queues) = assemble(config, parts, public_url, clock)?;
+    let cache = Arc::clone(&state.cache);
+    state
+        .db
+        .connector()
+        .on_new_timeline(move || cache.forget_all());
     roles::service::sync_builtin(&state, bundle.builtin_roles()).await?;
     let break_glass = break_glass::ensure(&state).await?;
     Ok(Started {
@@ -111,7 +118,7 @@ pub async fn start(
 
 /// What a state is made of besides the settings.
 struct Parts {
-    db: DatabaseConnection,
+    db: Db,
     stopping: Arc<AtomicBool>,
     mailer: Mailer,
     sealer: Sealer,
@@ -175,7 +182,7 @@ fn assemble(
         csrf_key,
         sealer,
         seen: Seen::default(),
-        cache: Caches::default(),
+        cache: Arc::default(),
         key_uses,
         mail_status: outbox.status(),
         mail: outbox.clone(),
@@ -229,11 +236,24 @@ pub async fn for_command(
     Ok(state)
 }
 
+/// Where changes are heard of: not through a pooler in transaction mode, which drops LISTEN.
+fn listener(config: &Config, url: &DatabaseUrl, db: &Db) -> Option<Single> {
+    let direct = config.database.listen_url.as_ref();
+    let direct = direct.or_else(|| (!url.is_pooled()).then_some(url));
+    if direct.is_none() {
+        tracing::warn!(
+            "DATABASE_URL leads to a pooler in transaction mode and DATABASE_LISTEN_URL is not set: \
+             changes are not heard of, so every request asks the database and nothing is answered from memory"
+        );
+    }
+    direct.map(|url| Single::new(&config.database, url, db))
+}
+
 async fn open_migrated(
     config: &Config,
     url: &DatabaseUrl,
     stopping: &Arc<AtomicBool>,
-) -> anyhow::Result<DatabaseConnection> {
+) -> anyhow::Result<Db> {
     let db = pool::open(&config.database, url, stopping).await?;
     let pending = migration::pending(&db)
         .await
@@ -255,7 +275,7 @@ fn token_rules(config: &Config, public_url: &str) -> TokenRules {
 
 async fn signing_keys(
     config: &Config,
-    db: &DatabaseConnection,
+    db: &Db,
     sealer: &Sealer,
     public_url: &str,
     clock: &dyn Clock,

@@ -62,6 +62,7 @@ pub async fn presented(state: &AppState, request: &HttpRequest) -> Result<Option
         .column(session::Column::Id)
         .column(session::Column::LastUsedAt)
         .filter(session::Column::CookieHash.eq(token.hash().to_vec()))
+        .filter(repo::is_of_this_epoch())
         .into_tuple()
         .one(&state.db)
         .await?;

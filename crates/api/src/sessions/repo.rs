@@ -3,12 +3,19 @@
 use chrono::{DateTime, Utc};
 use entity::{refresh_token, session};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult,
-    QueryFilter, Statement, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
+    sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
 
 use crate::{crypto::token::Token, http::page::Cut};
+
+/// Picks sessions that were opened since the database last changed its primary. What an older one
+/// says may have been undone: a revocation can be lost with the primary that knew of it.
+pub fn is_of_this_epoch() -> SimpleExpr {
+    Expr::cust("sessions.epoch = (SELECT session_epoch FROM lineage)")
+}
 
 /// Live sessions of a user.
 pub async fn live(
@@ -19,6 +26,7 @@ pub async fn live(
 ) -> Result<Vec<session::Model>, DbErr> {
     let query = session::Entity::find()
         .filter(session::Column::UserId.eq(user_id))
+        .filter(is_of_this_epoch())
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(now))
         .filter(session::Column::IdleExpiresAt.gt(now));
@@ -87,6 +95,8 @@ pub struct Family {
     pub revoked_at: Option<DateTime<Utc>>,
     /// The user's status.
     pub status: String,
+    /// Whether the session was opened since the database last changed its primary.
+    pub is_of_this_epoch: bool,
     /// Whether the successor was used in its turn.
     pub successor_used: Option<bool>,
 }
@@ -96,6 +106,7 @@ pub struct Family {
 pub async fn family(txn: &impl ConnectionTrait, hash: &[u8]) -> Result<Option<Family>, DbErr> {
     let sql = "SELECT t.id AS token_id, t.nonce, t.used_at, t.session_id, t.user_id, s.auth_time, s.amr, \
                       s.idle_seconds, s.expires_at, s.idle_expires_at, s.revoked_at, u.status, \
+                      s.epoch = (SELECT session_epoch FROM lineage) AS is_of_this_epoch, \
                       (SELECT n.used_at IS NOT NULL FROM refresh_tokens n WHERE n.id = t.replaced_by) AS successor_used \
                FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = t.user_id \
                WHERE t.token_hash = $1";
@@ -157,7 +168,8 @@ pub async fn consume_token(
 pub async fn touch(txn: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
     let sql = "UPDATE sessions SET last_used_at = $2, \
                       idle_expires_at = LEAST($2 + make_interval(secs => idle_seconds), expires_at) \
-               WHERE id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2";
+               WHERE id = $1 AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2 \
+                 AND epoch = (SELECT session_epoch FROM lineage)";
     let values = [id.into(), now.into()];
     let backend = txn.get_database_backend();
     txn.execute_raw(Statement::from_sql_and_values(backend, sql, values))

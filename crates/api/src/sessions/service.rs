@@ -192,6 +192,7 @@ pub async fn refresh(
         .await?
         .ok_or(SessionError::InvalidToken)?;
     let is_live = family.revoked_at.is_none()
+        && family.is_of_this_epoch
         && family.expires_at > now
         && family.idle_expires_at > now
         && family.status == "active";

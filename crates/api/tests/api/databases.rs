@@ -1,16 +1,20 @@
 //! The PostgreSQL of this test program, and a migrated database for each test.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use gatepost::{
     config::{self, Config},
     database::{
         bundled::{API_ROLE, Cluster, OWNER_ROLE, Options},
+        db::Db,
         migrate::migrate,
+        pool::open,
         url::DatabaseUrl,
     },
 };
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::OnceCell;
@@ -132,7 +136,7 @@ fn renamed(url: &SecretString, database: &str) -> String {
 pub struct TestDatabase {
     name: String,
     /// A pool of the API's role; [`TestDatabase::another`] opens more, as other instances would.
-    pub db: DatabaseConnection,
+    pub db: Db,
 }
 
 impl TestDatabase {
@@ -144,13 +148,14 @@ impl TestDatabase {
     }
 
     /// The connections of another instance.
-    pub async fn another(&self) -> DatabaseConnection {
+    pub async fn another(&self) -> Db {
         pool(&self.name).await
     }
 }
 
-async fn pool(database: &str) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(api_url(database).await);
-    options.sqlx_logging(false).max_connections(4);
-    Database::connect(options).await.unwrap()
+async fn pool(database: &str) -> Db {
+    let url = api_url(database).await;
+    let config = read_config(&[("DATABASE_URL", &url), ("DATABASE_MAX_SIZE", "4")]);
+    let url = DatabaseUrl::parse(&url).unwrap();
+    open(&config.database, &url, &Arc::default()).await.unwrap()
 }

@@ -46,6 +46,31 @@ async fn with_tokens(post: &Post, code: &str, seen: &mut Vec<String>) -> String 
     code
 }
 
+/// The blocks of a guide that a shell runs.
+pub fn commands(guide: &str) -> Vec<&str> {
+    let blocks = blocks(guide).into_iter();
+    blocks
+        .filter_map(|(language, code)| (language == "sh").then_some(code))
+        .collect()
+}
+
+/// Runs what stands in a guide, and returns what it says.
+pub async fn shell(code: &str, address: &str, variables: &[(&str, &str)]) -> String {
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c"])
+        .arg(code.replace("http://localhost:8004", address))
+        .envs(variables.iter().copied())
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout).into_owned();
+    let faults = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{code}\n{told}\n{faults}");
+    told
+}
+
 async fn run(post: &Post, guide: &str) {
     let mut seen = Vec::new();
     let blocks = blocks(guide);

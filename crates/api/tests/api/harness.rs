@@ -119,11 +119,33 @@ impl TestApp {
         admin_password: Option<SecretString>,
     ) -> Self {
         let url = databases::api_url(database).await;
+        Self::at(&url, database, settings, clock, admin_password).await
+    }
+
+    /// An instance whose database is at a URL of the test's own.
+    pub async fn reaching(url: &str, settings: &[(&str, &str)]) -> Self {
+        let clock = Arc::new(TestClock::new());
+        Self::at(url, "elsewhere", settings, clock, None).await
+    }
+
+    /// Another one on the same database at another URL, or with other settings.
+    pub async fn also_reaching(&self, url: &str, settings: &[(&str, &str)]) -> Self {
+        let (clock, password) = (self.clock.clone(), self.admin_password.clone());
+        Self::at(url, "elsewhere", settings, clock, Some(password)).await
+    }
+
+    async fn at(
+        url: &str,
+        database: &str,
+        settings: &[(&str, &str)],
+        clock: Arc<TestClock>,
+        admin_password: Option<SecretString>,
+    ) -> Self {
         let mut all = SETTINGS.to_vec();
-        all.push(("DATABASE_URL", &url));
+        all.push(("DATABASE_URL", url));
         all.extend(settings);
         let config = databases::read_config(&all);
-        let url = DatabaseUrl::parse(&url).unwrap();
+        let url = config.database.url.clone().unwrap();
         let key = |digit| SecretKey::parse(&secret_key(digit)).unwrap();
         let secrets = Secrets {
             key: key('a'),
@@ -169,6 +191,11 @@ impl TestApp {
 
     /// Until changes are heard of, so that every test sees the caches at work.
     async fn wait_until_listening(&self) {
+        let database = &self.state.config.database;
+        let is_pooled = database.url.as_ref().is_some_and(DatabaseUrl::is_pooled);
+        if is_pooled && database.listen_url.is_none() {
+            return;
+        }
         while !self.state.cache.is_listening() {
             tokio::task::yield_now().await;
         }

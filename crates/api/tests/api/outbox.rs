@@ -8,11 +8,10 @@ use futures_util::FutureExt as _;
 use gatepost::{
     clock::Clock,
     crypto::seal::Sealer,
+    database::db::Db,
     mail::{Delivery, MAX_ATTEMPTS, Mail, Mailer, Message, Outbox, enqueue},
 };
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, TransactionTrait,
-};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
@@ -81,7 +80,7 @@ impl Fixture {
         }
     }
 
-    fn worker(&self, db: DatabaseConnection, mailer: Mailer) -> Outbox {
+    fn worker(&self, db: Db, mailer: Mailer) -> Outbox {
         Outbox::new(db, sealer(), mailer, self.clock.clone())
     }
 

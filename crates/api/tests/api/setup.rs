@@ -131,7 +131,7 @@ async fn serve(admin: &Admin, schema: &str) {
         .await
         .unwrap();
     assert!(started.break_glass.is_some());
-    started.state.db.clone().close().await.unwrap();
+    started.state.db.clone().close().await;
     let mut connection = connect(&api).await.unwrap();
     can_change_no_schema(&mut connection, schema, owner.user()).await;
 }

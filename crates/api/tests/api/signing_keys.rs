@@ -1,13 +1,15 @@
 //! The keys that sign access tokens, in a database that several instances share.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gatepost::crypto::{
-    keys::{AccessClaims, Algorithm, KeysError, SigningKeys, TokenFault, TokenRules},
-    seal::{Sealer, UnsealError},
+use gatepost::{
+    crypto::{
+        keys::{AccessClaims, Algorithm, KeysError, SigningKeys, TokenFault, TokenRules},
+        seal::{Sealer, UnsealError},
+    },
+    database::db::Db,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DatabaseConnection, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter, Set, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, Set,
 };
 use uuid::Uuid;
 
@@ -31,11 +33,11 @@ fn rules() -> TokenRules {
     }
 }
 
-async fn load(db: &DatabaseConnection) -> Result<SigningKeys, KeysError> {
+async fn load(db: &Db) -> Result<SigningKeys, KeysError> {
     SigningKeys::load_or_create(db, &sealer(), Algorithm::EdDSA, rules(), now()).await
 }
 
-async fn count(db: &DatabaseConnection, state: &str) -> u64 {
+async fn count(db: &Db, state: &str) -> u64 {
     let found = Keys::find().filter(signing_key::Column::State.eq(state));
     found.count(db).await.expect("a count")
 }
@@ -57,7 +59,7 @@ fn claims(at: DateTime<Utc>) -> AccessClaims {
 }
 
 /// Rotates, as a service does it.
-async fn rotate(keys: &SigningKeys, db: &DatabaseConnection, now: DateTime<Utc>) {
+async fn rotate(keys: &SigningKeys, db: &Db, now: DateTime<Utc>) {
     let tx = db.begin().await.unwrap();
     keys.rotate(&tx, &sealer(), now, TTL).await.unwrap();
     tx.commit().await.unwrap();

@@ -150,7 +150,7 @@ const DATABASE: &[Variable] = &[
         "DATABASE_URL",
         Nothing,
         "postgres://gatepost:${DB_PASSWORD}@db.example.com:5432/gatepost?sslmode=verify-full",
-        "PostgreSQL, as a libpq URL with one host or a Unix socket (`?host=/run/postgresql`). Required in production; `gatepost dev` starts a private one.",
+        "PostgreSQL, as a libpq URL: one host, several (`h1:5432,h2:5432`) of which the one that takes writes is used, or a Unix socket (`?host=/run/postgresql`). `statement-cache-capacity=0` for a pooler in transaction mode. Required in production; `gatepost dev` starts a private one.",
     ),
     plain(
         "DATABASE_SSL_MODE",
@@ -164,7 +164,7 @@ const DATABASE: &[Variable] = &[
         "DATABASE_SSL_ROOT_CERT",
         Derived("`sslrootcert` of the URL"),
         "/etc/gatepost/root.crt",
-        "A PEM file of the authorities that sign the server's certificate, beside the public ones.",
+        "A PEM file of the authorities that may sign the server's certificate, and no others; `system` for those that the system trusts.",
     ),
     plain(
         "DATABASE_SSL_CERT",
@@ -237,6 +237,12 @@ const DATABASE: &[Variable] = &[
         Derived("`DATABASE_URL`"),
         "postgres://gatepost_owner:${OWNER_PASSWORD}@db.example.com/gatepost",
         "The same database as the role that owns the tables, for migrations.",
+    ),
+    secret(
+        "DATABASE_LISTEN_URL",
+        Derived("`DATABASE_URL`, unless that leads to a pooler in transaction mode"),
+        "postgres://gatepost:${DB_PASSWORD}@db.example.com:5432/gatepost?sslmode=verify-full",
+        "The same database without a pooler between, for hearing of changes (LISTEN). Without it behind a pooler nothing is answered from memory.",
     ),
     plain(
         MIGRATION_ONLY,

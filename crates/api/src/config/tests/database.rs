@@ -117,8 +117,16 @@ fn production_verifies_who_the_server_is() {
 
 #[test]
 fn a_mode_that_verifies_nothing_is_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    std::fs::write(&ca, "x").unwrap();
     for weak in ["disable", "allow", "prefer", "require", "verify-ca"] {
-        let url = format!("{URL}?sslmode={weak}");
+        let root = if weak == "verify-ca" {
+            format!("&sslrootcert={}", ca.display())
+        } else {
+            String::new()
+        };
+        let url = format!("{URL}?sslmode={weak}{root}");
         let reading = production_with(&[("DATABASE_URL", &url)]).unwrap();
         assert_eq!(mode(&reading).as_str(), weak);
         assert_eq!(warned(&reading), ["DATABASE_URL", "SMTP_URL"], "{weak}");
@@ -236,4 +244,40 @@ fn what_the_driver_would_take_from_the_environment_is_refused() {
         assert_eq!(faulty(read_all(&[(name, "x")])), [name]);
     }
     usable(&[("PGHOST", "x"), ("PGUSER", "x"), ("PGPASSWORD", "x")]);
+}
+
+#[test]
+fn an_authority_is_needed_to_check_against_one() {
+    let ca = [("DATABASE_URL", "postgres://u@h/d?sslmode=verify-ca")];
+    assert_eq!(faulty(read_all(&ca)), ["DATABASE_URL"]);
+    let system = [
+        ("DATABASE_URL", "postgres://u@h/d?sslmode=require"),
+        ("DATABASE_SSL_ROOT_CERT", "system"),
+    ];
+    assert_eq!(faulty(read_all(&system)), ["DATABASE_URL"]);
+    let full = [
+        ("DATABASE_URL", "postgres://u@h/d?sslmode=verify-full"),
+        ("DATABASE_SSL_ROOT_CERT", "system"),
+    ];
+    assert_eq!(usable(&full).warnings, []);
+}
+
+#[test]
+fn what_outlives_a_transaction_goes_round_the_pooler() {
+    const POOLER: &str = "postgres://u@pooler/d?statement-cache-capacity=0";
+    for name in ["MIGRATION_DATABASE_URL", "DATABASE_LISTEN_URL"] {
+        let settings = [("DATABASE_URL", POOLER), (name, POOLER)];
+        assert_eq!(faulty(read_all(&settings)), [name]);
+    }
+    let settings = [("DATABASE_URL", POOLER), ("AUTO_MIGRATE", "true")];
+    assert_eq!(faulty(read_all(&settings)), ["MIGRATION_DATABASE_URL"]);
+    let reading = usable(&[
+        ("DATABASE_URL", POOLER),
+        ("AUTO_MIGRATE", "true"),
+        ("MIGRATION_DATABASE_URL", "postgres://o@db/d"),
+        ("DATABASE_LISTEN_URL", "postgres://u@db/d"),
+    ]);
+    assert!(url(&reading).is_pooled());
+    let listen = reading.config.database.listen_url.expect("a URL");
+    assert_eq!(listen.to_string(), "postgres://u@db:5432/d?sslmode=prefer");
 }

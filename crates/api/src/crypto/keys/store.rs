@@ -4,15 +4,15 @@
 //! rotate at once do it one after the other, and the second finds what the first has made.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult,
-    Statement, TransactionTrait, Value as SqlValue,
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement, Value as SqlValue};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Algorithm, KeysError, Rotation, pair::KeyPair};
-use crate::crypto::seal::Sealer;
+use crate::{
+    crypto::seal::Sealer,
+    database::db::{Db, DbTx},
+};
 
 pub(super) const ACTIVE: &str = "active";
 pub(super) const NEXT: &str = "next";
@@ -87,7 +87,7 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Vec<Row>, DbErr> {
 }
 
 pub(super) async fn load_or_create(
-    db: &DatabaseConnection,
+    db: &Db,
     sealer: &Sealer,
     algorithm: Algorithm,
     now: DateTime<Utc>,
@@ -107,7 +107,7 @@ pub(super) async fn load_or_create(
 
 /// Rotates in the transaction `tx`, and holds the lock of the table until that ends.
 pub(super) async fn rotate(
-    tx: &DatabaseTransaction,
+    tx: &DbTx,
     sealer: &Sealer,
     algorithm: Algorithm,
     now: DateTime<Utc>,
@@ -137,19 +137,19 @@ pub(super) async fn rotate(
     })
 }
 
-async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+async fn begin(db: &Db) -> Result<DbTx, DbErr> {
     let tx = db.begin().await?;
     lock(&tx).await?;
     Ok(tx)
 }
 
-async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn lock(tx: &DbTx) -> Result<(), DbErr> {
     let lock = "SELECT pg_advisory_xact_lock($1)";
     tx.execute_raw(statement(lock, [LOCK.into()])).await?;
     Ok(())
 }
 
-async fn prune(tx: &DatabaseTransaction, now: DateTime<Utc>) -> Result<(), DbErr> {
+async fn prune(tx: &DbTx, now: DateTime<Utc>) -> Result<(), DbErr> {
     let delete = "DELETE FROM signing_keys WHERE state = 'retired' AND expires_at <= $1";
     tx.execute_raw(statement(delete, [now.into()])).await?;
     Ok(())
@@ -157,7 +157,7 @@ async fn prune(tx: &DatabaseTransaction, now: DateTime<Utc>) -> Result<(), DbErr
 
 /// Sees to it that one key of `algorithm` is active and one is next.
 async fn complete(
-    tx: &DatabaseTransaction,
+    tx: &DbTx,
     sealer: &Sealer,
     algorithm: Algorithm,
     now: DateTime<Utc>,
@@ -186,7 +186,7 @@ async fn complete(
 }
 
 async fn insert(
-    tx: &DatabaseTransaction,
+    tx: &DbTx,
     sealer: &Sealer,
     algorithm: Algorithm,
     state: &str,
@@ -215,7 +215,7 @@ async fn insert(
 
 /// Destroys the private half, and keeps the public one sealed in its place.
 async fn retire(
-    tx: &DatabaseTransaction,
+    tx: &DbTx,
     sealer: &Sealer,
     row: &Row,
     now: DateTime<Utc>,
@@ -239,7 +239,7 @@ async fn retire(
     Ok(())
 }
 
-async fn seal_anew(tx: &DatabaseTransaction, sealer: &Sealer, row: &Row) -> Result<(), KeysError> {
+async fn seal_anew(tx: &DbTx, sealer: &Sealer, row: &Row) -> Result<(), KeysError> {
     let opened = match row.open(sealer) {
         Ok(opened) => opened,
         // Reading tells of it and goes on without.

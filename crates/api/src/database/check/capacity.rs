@@ -20,7 +20,8 @@ const ROOM: &str = "SELECT json_build_object(
     'reserved', current_setting('superuser_reserved_connections')::int
         + coalesce(current_setting('reserved_connections', true)::int, 0),
     'database_limit', (SELECT datconnlimit FROM pg_database WHERE datname = current_database()),
-    'used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    'used', (SELECT count(*) FROM pg_stat_activity
+        WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'),
     'of_role', (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user),
     'of_database', (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()),
     'ours', (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gatepost'),

@@ -118,8 +118,12 @@ impl Connector<'_> {
         let mut wire = reach::encrypt(line, encryption, &settings, &mut report.tls)
             .await
             .map_err(|finding| (finding, None))?;
-        report.passed.push(Phase::SslRequest);
-        report.passed.push(Phase::Tls);
+        if report.tls.offered.is_some() {
+            report.passed.push(Phase::SslRequest);
+        }
+        if report.tls.used {
+            report.passed.push(Phase::Tls);
+        }
         let url = self.target.url;
         let parameters = login::parameters(url, self.target.schema);
         match login::log_in(&mut wire, &parameters, url.user(), url.password()).await {

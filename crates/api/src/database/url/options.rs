@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::parse::{decode, encode};
-use super::{DatabaseUrl, Ssl, UrlFault};
+use super::{DatabaseUrl, Ssl, Target, UrlFault};
 use crate::config::spelling::closest;
 
 /// Those with an effect.
-const SUPPORTED: [&str; 14] = [
+const SUPPORTED: [&str; 15] = [
     "host",
     "port",
     "user",
@@ -23,6 +23,7 @@ const SUPPORTED: [&str; 14] = [
     "options",
     "target_session_attrs",
     "channel_binding",
+    "statement-cache-capacity",
 ];
 
 /// Those of libpq that the driver does not know.
@@ -136,18 +137,49 @@ pub(super) fn apply(url: &mut DatabaseUrl, mut parameters: Parameters) -> Result
     if let Some(text) = parameters.take("options") {
         url.options = settings(&text)?;
     }
-    expect(
-        parameters.take("target_session_attrs"),
-        &["any"],
-        "target_session_attrs",
-        "`any`",
-    )?;
+    url.target = parameters
+        .take("target_session_attrs")
+        .map(|text| target(&text))
+        .transpose()?;
+    if url.target == Some(Target::Any) && url.addresses.len() > 1 {
+        return Err(UrlFault::AnyOfSeveral);
+    }
+    url.statement_cache = parameters
+        .take("statement-cache-capacity")
+        .map(|text| capacity(&text))
+        .transpose()?;
+    if url.is_pooled() && !url.options.is_empty() {
+        return Err(UrlFault::OptionsThroughPooler);
+    }
     expect(
         parameters.take("channel_binding"),
         &["disable", "prefer"],
         "channel_binding",
         "`disable` or `prefer`, as the driver has no channel binding; `sslmode=verify-full` proves the server instead",
     )
+}
+
+fn target(text: &str) -> Result<Target, UrlFault> {
+    match text {
+        "any" => Ok(Target::Any),
+        "read-write" => Ok(Target::ReadWrite),
+        "primary" => Ok(Target::Primary),
+        "read-only" => Err(UrlFault::CannotWrite("read-only")),
+        "standby" => Err(UrlFault::CannotWrite("standby")),
+        "prefer-standby" => Err(UrlFault::CannotWrite("prefer-standby")),
+        _ => Err(UrlFault::Value {
+            name: "target_session_attrs",
+            expected: "read-write, primary or any",
+        }),
+    }
+}
+
+fn capacity(text: &str) -> Result<usize, UrlFault> {
+    let capacity = text.parse().ok().filter(|number| *number <= 10_000);
+    capacity.ok_or(UrlFault::Value {
+        name: "statement-cache-capacity",
+        expected: "a number from 0 to 10000; 0 means a pooler in transaction mode",
+    })
 }
 
 fn expect(
@@ -260,6 +292,14 @@ pub(super) fn to_query(url: &DatabaseUrl) -> String {
                 .map(|timeout| timeout.as_secs().to_string()),
         ),
         ("options", settings),
+        (
+            "target_session_attrs",
+            url.target.map(|target| target.as_str().to_owned()),
+        ),
+        (
+            "statement-cache-capacity",
+            url.statement_cache.map(|capacity| capacity.to_string()),
+        ),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some(format!("{name}={}", encode(&value?))))

@@ -35,16 +35,16 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, UrlFault> {
         .map_or((credentials, None), |(user, password)| {
             (user, Some(password))
         });
-    let (host, port) = split_port(address)?;
-
     let mut parameters = Parameters::read(query)?;
-    let host = parameters
-        .take("host")
-        .map_or_else(|| decode(host, "host"), Ok)?;
-    let port = match parameters.take("port") {
-        Some(port) => parse_port(&port)?,
-        None => port.map_or(Ok(PORT), parse_port)?,
-    };
+    let addresses = addresses(
+        address,
+        parameters.take("host"),
+        parameters.take("port").as_deref(),
+    )?;
+    let addresses = addresses
+        .iter()
+        .map(|(host, port)| (host.as_str(), *port))
+        .collect();
     let user = parameters
         .take("user")
         .map_or_else(|| decode(user, "user"), Ok)?;
@@ -59,7 +59,8 @@ pub(super) fn parse(text: &str) -> Result<DatabaseUrl, UrlFault> {
         None if path.is_empty() => user.clone(),
         None => decode(path, "database")?,
     };
-    let mut url = DatabaseUrl::from_parts(&host, port, &user, password.map(Into::into), &database)?;
+    let mut url =
+        DatabaseUrl::from_addresses(addresses, &user, password.map(Into::into), &database)?;
     url.dialect = dialect;
     options::apply(&mut url, parameters)?;
     Ok(url)
@@ -91,10 +92,54 @@ fn split_credentials(authority: &str) -> Result<(&str, &str), UrlFault> {
     }
 }
 
+/// The places, as libpq reads them: `h1:1,h2:2`, or what `host=h1,h2` and `port=1,2` say instead,
+/// where one port holds for all hosts.
+fn addresses(
+    authority: &str,
+    hosts: Option<String>,
+    ports: Option<&str>,
+) -> Result<Vec<(String, u16)>, UrlFault> {
+    let written: Vec<_> = authority
+        .split(',')
+        .map(split_port)
+        .collect::<Result<_, _>>()?;
+    let hosts: Vec<String> = match hosts {
+        Some(hosts) => hosts.split(',').map(ToOwned::to_owned).collect(),
+        None => written
+            .iter()
+            .map(|(host, _)| decode(host, "host"))
+            .collect::<Result<_, _>>()?,
+    };
+    let ports: Vec<u16> = match ports {
+        Some(ports) => ports
+            .split(',')
+            .map(|port| {
+                if port.is_empty() {
+                    Ok(PORT)
+                } else {
+                    parse_port(port)
+                }
+            })
+            .collect::<Result<_, _>>()?,
+        None => written
+            .iter()
+            .map(|(_, port)| port.map_or(Ok(PORT), parse_port))
+            .collect::<Result<_, _>>()?,
+    };
+    let ports = match ports.as_slice() {
+        [port] => vec![*port; hosts.len()],
+        several if several.len() == hosts.len() => ports,
+        several => {
+            return Err(UrlFault::Ports {
+                hosts: hosts.len(),
+                ports: several.len(),
+            });
+        }
+    };
+    Ok(hosts.into_iter().zip(ports).collect())
+}
+
 fn split_port(address: &str) -> Result<(&str, Option<&str>), UrlFault> {
-    if address.contains(',') {
-        return Err(UrlFault::SeveralHosts);
-    }
     if let Some(rest) = address.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or(UrlFault::Host)?;
         if !host.contains(':') {

@@ -158,9 +158,24 @@ fn addresses_of_both_families_are_read() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     for (text, expected) in [
-        ("postgres://u@h1,h2/d", UrlFault::SeveralHosts),
-        ("postgres://u@h1:1,h2:2/d", UrlFault::SeveralHosts),
-        ("postgres://u@/d?host=h1,h2", UrlFault::SeveralHosts),
+        ("postgres://u@h1,/d", UrlFault::Missing("host")),
+        ("postgres://u@h1:1,h2:0/d", UrlFault::Port),
+        (
+            "postgres://u@/d?host=h1,h2,h3&port=1,2",
+            UrlFault::Ports { hosts: 3, ports: 2 },
+        ),
+        (
+            "postgres://u@h1,h2/d?target_session_attrs=any",
+            UrlFault::AnyOfSeveral,
+        ),
+        (
+            "postgres://u@h/d?target_session_attrs=prefer-standby",
+            UrlFault::CannotWrite("prefer-standby"),
+        ),
+        (
+            "postgres://u@h/d?statement-cache-capacity=0&options=-c%20work_mem%3D8MB",
+            UrlFault::OptionsThroughPooler,
+        ),
         ("postgres://u@/d", UrlFault::Missing("host")),
         ("postgres://", UrlFault::Missing("host")),
         ("postgres://h/d", UrlFault::Missing("user")),
@@ -204,7 +219,7 @@ fn what_makes_no_sense_is_refused() {
         "connect_timeout=soon",
         "application_name=",
         "application_name=a%0Ab",
-        "target_session_attrs=read-write",
+        "target_session_attrs=writable",
         "channel_binding=require",
         "options=-c",
         "options=work_mem",
@@ -269,11 +284,54 @@ fn no_mode_is_weaker_than_libpqs() {
     };
     assert_eq!(mode(""), "Prefer");
     assert_eq!(mode("sslmode=disable"), "Disable");
-    assert_eq!(mode("sslmode=allow"), "Prefer");
+    assert_eq!(mode("sslmode=allow"), "Disable");
     assert_eq!(mode("sslmode=require"), "Require");
     assert_eq!(mode("sslmode=require&sslrootcert=/ca.pem"), "VerifyCa");
     assert_eq!(mode("sslmode=verify-ca"), "VerifyCa");
     assert_eq!(mode("sslmode=verify-full&host=/run/postgresql"), "Disable");
+}
+
+#[test]
+fn what_was_refused_is_tried_in_the_other_mode() {
+    let modes = |query: &str| {
+        parse(&format!("postgres://u@h/d?{query}"))
+            .attempts(false)
+            .iter()
+            .map(|(options, _)| format!("{:?}", options.get_ssl_mode()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(modes(""), ["Prefer", "Disable"]);
+    assert_eq!(modes("sslmode=prefer"), ["Prefer", "Disable"]);
+    assert_eq!(modes("sslmode=allow"), ["Disable", "Require"]);
+    for strict in ["disable", "require", "verify-ca", "verify-full"] {
+        assert_eq!(modes(&format!("sslmode={strict}")).len(), 1, "{strict}");
+    }
+    assert_eq!(modes("host=/run/postgresql"), ["Disable"]);
+}
+
+#[test]
+fn an_authority_goes_with_a_mode_that_asks_it() {
+    let check = |query: &str| parse(&format!("postgres://u@h/d?{query}")).check_ssl();
+    assert_eq!(
+        check("sslmode=verify-ca"),
+        Err(UrlFault::NoRootCert("verify-ca"))
+    );
+    assert_eq!(
+        check("sslmode=verify-ca&sslrootcert=system"),
+        Err(UrlFault::WeakWithSystem("verify-ca"))
+    );
+    assert_eq!(
+        check("sslmode=require&sslrootcert=system"),
+        Err(UrlFault::WeakWithSystem("require"))
+    );
+    for good in [
+        "sslmode=verify-full",
+        "sslmode=verify-full&sslrootcert=system",
+        "sslmode=verify-ca&sslrootcert=/ca.pem",
+        "sslmode=verify-ca&host=/run",
+    ] {
+        assert_eq!(check(good), Ok(()), "{good}");
+    }
 }
 
 #[test]
@@ -372,4 +430,66 @@ proptest! {
             prop_assert!(!printed.contains("Zq7Kx"), "{}", printed);
         }
     }
+}
+
+fn places(text: &str) -> Vec<String> {
+    let url = parse(text);
+    let places = url.addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        parse(secrecy::ExposeSecret::expose_secret(&url.to_secret_text())).addresses(),
+        url.addresses()
+    );
+    places
+}
+
+#[test]
+fn several_hosts_are_read_as_libpq_reads_them() {
+    for (text, expected) in [
+        ("postgres://u@h1:1,h2:2/d", ["h1:1", "h2:2"]),
+        ("postgres://u@h1,h2:5433/d", ["h1:5432", "h2:5433"]),
+        ("postgres://u@[::1]:1,h2/d", ["::1:1", "h2:5432"]),
+        ("postgres://u@/d?host=h1,h2", ["h1:5432", "h2:5432"]),
+        ("postgres://u@/d?host=h1,h2&port=7", ["h1:7", "h2:7"]),
+        ("postgres://u@/d?host=h1,h2&port=7,8", ["h1:7", "h2:8"]),
+        (
+            "postgres://u@/d?host=h1,/run&port=,8",
+            ["h1:5432", "/run:8"],
+        ),
+    ] {
+        assert_eq!(places(text), expected, "{text}");
+    }
+    let url = parse("postgres://u:p@h1,h2:2/d?target_session_attrs=primary");
+    assert_eq!(
+        url.to_string(),
+        "postgres://u:***@h1:5432,h2:2/d?target_session_attrs=primary"
+    );
+    assert!(url.needs_primary() && !url.is_local());
+    let each: Vec<_> = url.each().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        each,
+        [
+            "postgres://u:***@h1:5432/d?target_session_attrs=primary",
+            "postgres://u:***@h2:2/d?target_session_attrs=primary"
+        ]
+    );
+}
+
+#[test]
+fn only_a_session_that_writes_is_asked_for() {
+    for (text, needs_primary) in [
+        ("postgres://u@h/d", false),
+        ("postgres://u@h/d?target_session_attrs=any", false),
+        ("postgres://u@h/d?target_session_attrs=read-write", true),
+        ("postgres://u@h/d?target_session_attrs=primary", true),
+        ("postgres://u@h1,h2/d", true),
+    ] {
+        assert_eq!(parse(text).needs_primary(), needs_primary, "{text}");
+    }
+}
+
+#[test]
+fn a_cache_of_nothing_means_a_pooler() {
+    assert!(parse("postgres://u@h/d?statement-cache-capacity=0").is_pooled());
+    assert!(!parse("postgres://u@h/d?statement-cache-capacity=50").is_pooled());
+    assert!(!parse("postgres://u@h/d").is_pooled());
 }

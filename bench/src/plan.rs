@@ -72,7 +72,7 @@ pub struct Plan {
     #[arg(long, value_delimiter = ',', default_values = ["start", "evaluation", "lag", "login", "storm", "timing", "growth"])]
     only: Vec<Part>,
     /// The level of the program's log, which goes to /dev/null.
-    #[arg(long, default_value = "info")]
+    #[arg(long, default_value = "error")]
     log_level: String,
 }
 

@@ -4,6 +4,7 @@
 //! try at the same time.
 
 mod grants;
+mod lock;
 mod m20261121_000001_users;
 mod m20261121_000002_sessions;
 mod m20261121_000003_user_activity;
@@ -41,11 +42,12 @@ mod sql;
 mod statements;
 
 pub use grants::{API_FUNCTIONS, api_rights, grant_api_role, grant_statements, tables};
+pub use lock::LOCK_KEY;
 pub use plan::{Loss, Planned, PlannedLock, losses, plan};
 pub use roots::system_roots;
 pub use runner::{
-    Applied, Down, How, LOCK_KEY, MigrateError, Status, connect, connect_any, down,
-    expected_version, going_back, known, pending, stamp, status, up, up_as,
+    Applied, Down, How, MigrateError, Status, connect, connect_any, down, expected_version,
+    going_back, known, pending, stamp, status, up, up_as,
 };
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::*;

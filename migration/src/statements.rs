@@ -74,10 +74,10 @@ pub(crate) fn split(sql: &str) -> Vec<String> {
         let length = if rest.starts_with("--") {
             rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
             continue;
-        } else if rest.starts_with("$$") {
-            rest[2..].find("$$").map_or(rest.len(), |end| end + 4)
-        } else if first == '\'' {
-            rest[1..].find('\'').map_or(rest.len(), |end| end + 2)
+        } else if let Some(body) = rest.strip_prefix("$$") {
+            body.find("$$").map_or(rest.len(), |end| end + 4)
+        } else if let Some(text) = rest.strip_prefix('\'') {
+            text.find('\'').map_or(rest.len(), |end| end + 2)
         } else if first == ';' {
             statements.push(String::new());
             rest = &rest[1..];
@@ -123,13 +123,13 @@ fn after(words: &[String], marker: &str) -> Option<String> {
         .cloned()
 }
 
-/// Locks on tables that were there before, given the names of those that the step has made so far.
-pub(crate) fn locks(statement: &str, made: &mut BTreeSet<String>) -> Vec<Taken> {
+/// Locks on tables that were there before, given the names of those that the steps have made so far.
+pub(crate) fn locks(statement: &str, fresh: &mut BTreeSet<String>) -> Vec<Taken> {
     let words = words(statement);
     let kind: Vec<&str> = words.iter().take(3).map(String::as_str).collect();
     let mut taken = match kind.as_slice() {
         ["CREATE", "TABLE", ..] => {
-            made.extend(after(&words, "TABLE"));
+            fresh.extend(after(&words, "TABLE"));
             let parent = words.windows(2).any(|pair| pair == ["PARTITION", "OF"]);
             let parent = parent.then(|| after(&words, "OF")).flatten();
             parent
@@ -178,7 +178,7 @@ pub(crate) fn locks(statement: &str, made: &mut BTreeSet<String>) -> Vec<Taken> 
         taken.extend(references.map(|pair| named(pair[1].clone(), Mode::ShareRowExclusive, None)));
     }
     taken.retain(|lock| match &lock.table {
-        Table::Named(table) => !made.contains(table),
+        Table::Named(table) => !fresh.contains(table),
         Table::OfIndex(_) => true,
     });
     taken
@@ -291,8 +291,8 @@ mod tests {
     use super::*;
 
     fn of(statement: &str) -> Vec<(String, Mode, bool)> {
-        let mut made = BTreeSet::from(["new".to_owned()]);
-        let taken = locks(statement, &mut made).into_iter();
+        let mut fresh = BTreeSet::from(["new".to_owned()]);
+        let taken = locks(statement, &mut fresh).into_iter();
         taken
             .map(|lock| {
                 let table = match lock.table {

@@ -310,6 +310,19 @@ pub fn schema(text: &str) -> Result<String, String> {
     parse::identifier(text)
 }
 
+/// `DATABASE_SCHEMA`, for a command that runs before there are settings.
+///
+/// # Errors
+///
+/// What it has to be.
+pub fn schema_of_environment() -> Result<String, String> {
+    let (variables, _) = process_variables();
+    match variables.get("DATABASE_SCHEMA").map(|text| text.trim()) {
+        Some(text) if !text.is_empty() => schema(text),
+        _ => Ok("public".to_owned()),
+    }
+}
+
 /// A password as blocklists are compared: NFKC, then lower case.
 pub fn normalized_password(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).collect()

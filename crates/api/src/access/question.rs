@@ -91,7 +91,13 @@ pub async fn allows_on(
     }
     let (base, below) = (about.base(), about.below());
     let asked = Asked::new(state, &actor.subject, base, &below, permission);
-    if let Some(known) = asked.as_ref().and_then(|asked| recall(state, asked)) {
+    let known = asked
+        .as_ref()
+        .and_then(|asked| state.cache.memo.recall(asked));
+    if let Some(known) = known
+        .as_ref()
+        .filter(|known| !state.decisions.keeps(known.allow))
+    {
         return Ok(known.allow);
     }
     let input = Input {
@@ -101,14 +107,11 @@ pub async fn allows_on(
         grants: grants(&actor.subject, base, &below),
         context: context(state, json!({ "ip": origin.ip })),
     };
+    if let Some(known) = known {
+        state.decisions.note(&input, Ok(&known));
+        return Ok(known.allow);
+    }
     Ok(decide(state, asked, &input).await?.allow)
-}
-
-/// What the policy said to the same question before; nothing for what the decision log keeps, which
-/// is told of every question.
-pub fn recall(state: &AppState, asked: &Asked) -> Option<Decision> {
-    let known = state.cache.memo.recall(asked)?;
-    (!state.decisions.keeps(known.allow)).then_some(known)
 }
 
 /// Asks the policy; what it says is kept for when the same is `asked` again.

@@ -137,8 +137,12 @@ impl<'a> Inquiry<'a> {
             Asked::new(self.state, subject, base, below, &question.permission)
         });
         if let Some(known) = asked.as_ref().filter(|_| !question.explain())
-            && let Some(decision) = question::recall(self.state, known)
+            && let Some(decision) = self.state.cache.memo.recall(known)
         {
+            if self.state.decisions.keeps(decision.allow) {
+                let input = self.input(question, subject.as_deref(), &standing, own);
+                self.state.decisions.note(&input, Ok(&decision));
+            }
             return Ok(Prepared::Known(hidden.answer(decision, None)));
         }
         let explain = if question.explain() {

@@ -310,6 +310,7 @@ impl DatabaseUrl {
 
     /// The same server for another role in another database: what is to be known of the way there
     /// stays, a certificate and settings of this role go.
+    #[must_use]
     pub fn for_role(&self, user: &str, password: SecretString, database: &str) -> Self {
         let mut other = self.to_database(database);
         user.clone_into(&mut other.user);
@@ -321,6 +322,7 @@ impl DatabaseUrl {
     }
 
     /// The same for another database.
+    #[must_use]
     pub fn to_database(&self, database: &str) -> Self {
         Self {
             database: database.to_owned(),

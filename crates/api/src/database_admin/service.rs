@@ -24,7 +24,7 @@ use crate::{
         check::{self, Pool, Report},
         stats::{self, SlowQueries, Stats},
         tx::{Scope, Tx},
-        url::{DatabaseUrl, SslMode},
+        url::{Address, DatabaseUrl, SslMode},
     },
     login::throttle::{self, Key},
     problem::sqlstate,
@@ -143,6 +143,15 @@ fn target(
     wanted: &ConnectionTest,
     stored: Option<&DatabaseUrl>,
 ) -> Result<DatabaseUrl, DatabaseError> {
+    let is_whole = wanted.host.is_none()
+        && wanted.port.is_none()
+        && wanted.user.is_none()
+        && wanted.database.is_none()
+        && wanted.password.is_none()
+        && wanted.sslmode.is_none();
+    if let Some(stored) = stored.filter(|_| is_whole) {
+        return Ok(stored.clone());
+    }
     let of_stored = |field, get: fn(&DatabaseUrl) -> String| {
         stored.map(get).ok_or(DatabaseError::Missing(field))
     };
@@ -193,8 +202,10 @@ fn password(
             .is_some_and(|stored| stored.as_str() == mode),
         None => true,
     };
-    let is_same = stored.host().to_string() == host
-        && stored.port() == port
+    let is_same = stored
+        .addresses()
+        .iter()
+        .any(|address| address.host.to_string() == host && address.port == port)
         && stored.user() == user
         && stored.database() == database
         && same_mode;
@@ -208,15 +219,18 @@ fn is_allowed(
     stored: Option<&DatabaseUrl>,
     allowed: Option<&[TestHost]>,
 ) -> bool {
-    let (host, port) = (url.host().to_string(), url.port());
-    match allowed {
-        Some(allowed) => allowed.iter().any(|entry| {
-            entry.host.eq_ignore_ascii_case(&host) && entry.port.unwrap_or(PORT) == port
-        }),
+    let is_same = |address: &Address, host: &str, port: u16| {
+        address.host.to_string().eq_ignore_ascii_case(host) && address.port == port
+    };
+    url.addresses().iter().all(|address| match allowed {
+        Some(allowed) => allowed
+            .iter()
+            .any(|entry| is_same(address, &entry.host, entry.port.unwrap_or(PORT))),
         None => stored.is_some_and(|stored| {
-            stored.host().to_string().eq_ignore_ascii_case(&host) && stored.port() == port
+            let mut all = stored.addresses().iter();
+            all.any(|other| is_same(address, &other.host.to_string(), other.port))
         }),
-    }
+    })
 }
 
 async fn write_down(

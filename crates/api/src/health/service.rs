@@ -108,9 +108,13 @@ async fn policy(state: &AppState) -> Check {
 
 async fn migrations(state: &AppState) -> Check {
     let started = Instant::now();
-    let answer = timeout(PATIENCE, migration::pending(&state.db)).await;
+    let answer = timeout(PATIENCE, migration::status(&state.db)).await;
     let (status, note) = match answer {
-        Ok(Ok(pending)) if pending.is_empty() => (Status::Ok, None),
+        // Steps only add what a program before them does not see.
+        Ok(Ok(found)) if found.pending.is_empty() => (
+            Status::Ok,
+            (!found.unknown.is_empty()).then_some("newer than this program"),
+        ),
         Ok(Ok(_)) => (Status::Down, Some("pending: run gatepost-migrate up")),
         _ => (Status::Down, Some("unknown")),
     };

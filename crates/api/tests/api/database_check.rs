@@ -1,6 +1,7 @@
 //! `gatepost db check` on real servers in every state that it tells apart.
 
 mod certificates;
+mod drift;
 mod poolers;
 mod servers;
 mod standbys;

@@ -77,6 +77,11 @@ pub async fn api_url(database: &str) -> String {
     renamed(&cluster().await.api_url(), database)
 }
 
+/// The superuser's URL of a database.
+pub async fn superuser_url(database: &str) -> String {
+    renamed(&cluster().await.superuser_url(), database)
+}
+
 /// A connection of the superuser, whom row-level security does not bind.
 pub async fn superuser(database: &str) -> PgConnection {
     connect(&cluster().await.superuser_url(), database).await

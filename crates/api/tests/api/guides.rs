@@ -1,5 +1,5 @@
-//! The guides on mail are run as they are written: their commands by a shell, their SQL by the
-//! database, with the tokens that really came.
+//! Guides are run as they are written: their commands by a shell, their SQL by the database, with
+//! the tokens that really came.
 
 use std::process::Stdio;
 
@@ -182,4 +182,93 @@ async fn the_guide_to_migrating_runs_as_written_and_prints_what_it_says() {
         let faults = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.success(), "{code}\n{told}\n{faults}");
     }
+}
+
+/// What a guide's commands run in: this program, the one that migrates beside it, and nothing else
+/// of the developer's. What they leave running ends with them.
+async fn run_as_operator(guide: &str, folder: &std::path::Path, variables: &[(&str, String)]) {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_gatepost"));
+    let programs = program.parent().unwrap();
+    if !programs.join("gatepost-migrate").exists() {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "migration"])
+            .status();
+        assert!(built.await.unwrap().success());
+    }
+    let code: String = blocks(guide)
+        .into_iter()
+        .filter(|(language, _)| *language == "sh")
+        .map(|(_, code)| code)
+        .collect();
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c"])
+        .arg(format!(
+            "trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\nexport PATH={}:$PATH\n{code}",
+            programs.display()
+        ))
+        .current_dir(folder)
+        .env_clear()
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stdout);
+    let faults = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}\n{faults}");
+}
+
+/// A port that is free now.
+fn port() -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+#[actix_web::test]
+async fn the_guide_to_a_postgresql_of_ones_own_runs_as_written() {
+    let name = databases::name("guide");
+    let sql = format!("CREATE ROLE {name} LOGIN CREATEDB CREATEROLE PASSWORD 'of the admin'");
+    let mut superuser = databases::superuser("postgres").await;
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let admin = databases::url_of(&name, "of the admin", "postgres").await;
+    std::fs::write(folder.path().join("admin_url"), admin).unwrap();
+    // The shared server has a database and roles of these names.
+    let guide = include_str!("../../../../docs/guides/external-postgresql.md");
+    let own =
+        format!("gatepost db setup - --database {name}_db --owner {name}_o --api-role {name}_a");
+    let guide = guide.replace("gatepost db setup -", &own);
+    let variables = [("APP_PORT", port()), ("METRICS_PORT", port())];
+    run_as_operator(&guide, folder.path(), &variables).await;
+}
+
+#[actix_web::test]
+async fn the_guide_to_tls_runs_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let admin = databases::superuser_url("postgres").await;
+    std::fs::write(folder.path().join("admin_url"), admin).unwrap();
+    let guide = include_str!("../../../../docs/guides/tls.md");
+    run_as_operator(guide, folder.path(), &[]).await;
+}
+
+#[actix_web::test]
+async fn the_guide_to_backups_runs_as_written() {
+    let app = crate::harness::TestApp::spawn().await;
+    app.user("anna").await;
+    let spare = databases::empty().await;
+    let variables = [
+        ("DATABASE_URL", databases::api_url(&app.database).await),
+        (
+            "MIGRATION_DATABASE_URL",
+            databases::owner_url(&app.database).await,
+        ),
+        ("SPARE_DATABASE_URL", databases::owner_url(&spare).await),
+        ("SECRET_KEY", crate::harness::secret_key('a')),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let guide = include_str!("../../../../docs/guides/backup.md");
+    run_as_operator(guide, folder.path(), &variables).await;
 }

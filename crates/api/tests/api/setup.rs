@@ -20,7 +20,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::{databases, harness::secret_key};
+use crate::{
+    databases,
+    harness::{TestApp, secret_key},
+};
 
 /// An administrator as managed servers give one: makes roles and databases, and is no superuser.
 struct Admin {
@@ -242,4 +245,35 @@ async fn nothing_is_half_done_where_it_is_refused() {
     let (status, _, err) = text(&admin.setup(&[]).await);
     assert_eq!(status, Some(4), "{err}");
     assert!(err.contains("BYPASSRLS"), "{err}");
+}
+
+#[actix_web::test]
+async fn a_program_serves_on_a_schema_that_is_a_step_ahead_of_it() {
+    let app = TestApp::spawn().await;
+    let sql = "ALTER TABLE users ADD COLUMN of_the_future text;
+        ALTER TABLE sessions ADD COLUMN of_the_future integer NOT NULL DEFAULT 1;
+        CREATE TABLE of_the_future (id uuid PRIMARY KEY REFERENCES users (id));
+        INSERT INTO seaql_migrations VALUES ('m29990101_000001_future', 0)";
+    app.sql().await.execute(sql).await.unwrap();
+    let health = app.anonymous().get("/api/health").await;
+    assert_eq!(health.body["status"], "ok", "{health:?}");
+    let migrations = &health.body["checks"]["migrations"];
+    assert_eq!(migrations["note"], "newer than this program", "{health:?}");
+    let ready = app.anonymous().get("/api/health/ready").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    // One that starts now serves as well.
+    let second = app.second().await;
+    let anna = second.user("anna").await;
+    assert_eq!(anna.get("/api/users/me").await.status, 200);
+    let answer = anna
+        .post("/api/auth/logout-all", serde_json::json!({}))
+        .await;
+    assert!(answer.status < 300, "{answer:?}");
+    second.stop().await;
+
+    let sql = "DELETE FROM seaql_migrations WHERE version = (SELECT max(version)
+        FROM seaql_migrations WHERE version < 'm2999')";
+    app.sql().await.execute(sql).await.unwrap();
+    let ready = app.anonymous().get("/api/health/ready").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
 }

@@ -26,7 +26,7 @@ const DATA: u8 = 65;
 /// The server cannot be reached.
 const UNAVAILABLE: u8 = 69;
 
-/// Write a backup to a new file, with the URL of the owner (`MIGRATION_DATABASE_URL`). Needs pg_dump
+/// Write a backup to a new file, with the URL of the owner (`MIGRATION_DATABASE_URL`). Needs `pg_dump`
 /// of the server's version or newer. Exit status 0: it is whole; 1: failed, and there is no file;
 /// 4: refused; 69: no connection.
 #[derive(Args)]

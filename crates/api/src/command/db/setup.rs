@@ -60,7 +60,11 @@ pub(super) async fn run(what: Setup, out: &mut dyn Write) -> anyhow::Result<Exit
             return Ok(ExitCode::from(CONFIG));
         }
     };
-    let schema = match what.schema.clone().map_or_else(schema_of_settings, Ok) {
+    let schema = match what
+        .schema
+        .clone()
+        .map_or_else(crate::config::schema_of_environment, Ok)
+    {
         Ok(schema) => schema,
         Err(fault) => {
             eprintln!("gatepost: DATABASE_SCHEMA {fault}");
@@ -97,13 +101,6 @@ pub(super) async fn run(what: Setup, out: &mut dyn Write) -> anyhow::Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn schema_of_settings() -> Result<String, String> {
-    match std::env::var("DATABASE_SCHEMA") {
-        Ok(text) if !text.trim().is_empty() => crate::config::schema(text.trim()),
-        _ => Ok("public".to_owned()),
-    }
 }
 
 fn tell(what: &Setup, names: &Names, report: &Report, out: &mut dyn Write) -> std::io::Result<()> {

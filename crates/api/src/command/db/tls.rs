@@ -35,7 +35,7 @@ pub enum Tls {
 #[derive(Args)]
 pub struct Init {
     /// Host names and addresses by which clients reach the server [default: localhost, 127.0.0.1
-    /// and ::1].
+    /// and `::1`].
     names: Vec<String>,
     /// Where the files are.
     #[arg(long, default_value = "ssl")]

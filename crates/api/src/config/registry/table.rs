@@ -246,7 +246,7 @@ const DATABASE: &[Variable] = &[
     ),
     plain(
         MIGRATION_ONLY,
-        Nothing,
+        Derived("the user of `DATABASE_URL`, if that is not the owner"),
         "gatepost_api",
         "The role of the API, to which `gatepost-migrate` grants the rights on rows.",
     ),

@@ -156,7 +156,7 @@ pub enum BackupError {
         why: String,
     },
     /// A question to the server failed.
-    #[error("{0}")]
+    #[error("the database did not answer: {0}")]
     Database(#[from] sqlx::Error),
 }
 

@@ -281,7 +281,7 @@ classes! {
         "Take it out of `options=` in the URL."
         "`SELECT name FROM pg_settings`"
     PreparedStatements "PG45" Configuration "the pooler loses prepared statements"
-        "Set max_prepared_statements = 200 in PgBouncer 1.21 or newer, or pool_mode = session, or connect past it."
+        "Put statement-cache-capacity=0 into the URL, or set max_prepared_statements = 200 in PgBouncer 1.21 or newer, or pool_mode = session."
         "PgBouncer's console: `SHOW CONFIG`, `SHOW VERSION`"
     StartupParameter "PG46" Configuration "the pooler refuses a parameter of the login"
         "In pgbouncer.ini: ignore_startup_parameters = extra_float_digits,options, then RELOAD. With `options` ignored, set what they say on the role: ALTER ROLE … SET …."

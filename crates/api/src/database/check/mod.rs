@@ -67,25 +67,43 @@ pub struct Pool {
     pub idle_timeout: Duration,
 }
 
-/// Checks the database of `target`.
+/// Checks the database of `target`, at each of its hosts.
 pub async fn check(target: &Target<'_>) -> Report {
+    let each = target.url.each();
+    if each.len() < 2 {
+        return check_one(target).await;
+    }
+    let mut reports = Vec::with_capacity(each.len());
+    for url in &each {
+        let alone = Target { url, ..*target };
+        reports.push(check_one(&alone).await);
+    }
+    Report::of_several(target.url, reports)
+}
+
+async fn check_one(target: &Target<'_>) -> Report {
     let mut report = Report::new(target.url);
     // Why it stopped stands in the report.
     let _ = Box::pin(run(target, &mut report)).await;
     report.finish()
 }
 
-/// What the database of `target` is doing.
+/// What the database of `target` is doing, at the first of its hosts that tells.
 ///
 /// # Errors
 ///
 /// The report on why it cannot be told.
 pub async fn stats(target: &Target<'_>) -> Result<Stats, Box<Report>> {
-    let mut report = Report::new(target.url);
-    match Box::pin(ask_stats(target, &mut report)).await {
-        Ok(stats) => Ok(stats),
-        Err(Stopped) => Err(Box::new(report.finish())),
+    let mut failed = Vec::new();
+    for url in &target.url.each() {
+        let mut report = Report::new(url);
+        let alone = Target { url, ..*target };
+        match Box::pin(ask_stats(&alone, &mut report)).await {
+            Ok(stats) => return Ok(stats),
+            Err(Stopped) => failed.push(report.finish()),
+        }
     }
+    Err(Box::new(Report::of_several(target.url, failed)))
 }
 
 async fn ask_stats(target: &Target<'_>, report: &mut Report) -> Result<Stats, Stopped> {
@@ -163,6 +181,10 @@ async fn run(target: &Target<'_>, report: &mut Report) -> Result<(), Stopped> {
 
 /// P0: what the URL says, and the files that it names.
 fn read_url(url: &DatabaseUrl, report: &mut Report) -> Result<Files, Stopped> {
+    if let Err(fault) = url.check_ssl() {
+        let finding = Finding::error(Phase::Url, Class::CertificateFile);
+        return Err(report.stop(finding.saying(format!("the URL {fault}"))));
+    }
     let files = Files::read(url.ssl()).map_err(|finding| report.stop(*finding))?;
     let mode = url.ssl().mode.unwrap_or(SslMode::Prefer);
     if !url.is_local() && mode != SslMode::VerifyFull {

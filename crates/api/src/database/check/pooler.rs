@@ -37,8 +37,13 @@ pub async fn look(
     let mut finding = Finding::warning(Phase::Session, Class::PoolerSession);
     finding.severity = Severity::Info;
     report.add(finding);
+    let is_told = connector.target.url.is_pooled();
     match keeps_statements(wire).await {
         Ok(true) => {}
+        Ok(false) if is_told => report.add(Finding::info(
+            Phase::Session,
+            "the pooler keeps no prepared statements, and the URL says so: none are used",
+        )),
         Ok(false) => report.add(Finding::error(Phase::Session, Class::PreparedStatements)),
         Err(fault) => return Err(report.stop(failure(Phase::Session, fault))),
     }

@@ -1,5 +1,7 @@
 //! What a check found out.
 
+mod print;
+
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, Utc};
@@ -181,6 +183,54 @@ pub struct Tls {
     pub certificate: Option<Certificate>,
 }
 
+/// How one host of several is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HostReport {
+    /// The host, or the directory of the socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// `ok` or `error`.
+    pub status: Status,
+    /// In one line.
+    pub message: String,
+    /// The class of the failure.
+    #[schema(value_type = Option<String>)]
+    pub code: Option<Class>,
+    /// The phase that failed.
+    #[schema(value_type = Option<String>)]
+    pub phase: Option<Phase>,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+impl HostReport {
+    fn of(report: &Report) -> Self {
+        Self {
+            host: report.details.host.clone(),
+            port: report.details.port,
+            status: report.status,
+            message: report.message.clone(),
+            code: report.code,
+            phase: report.phase,
+            fix: report.fix.clone(),
+        }
+    }
+
+    /// What is to be said of it beside a host that is used.
+    fn beside(&self) -> Option<Finding> {
+        let (class, phase) = self.code.zip(self.phase)?;
+        let place = format!("{}:{}", self.host, self.port);
+        if class == Class::Standby {
+            return Some(Finding::info(phase, format!("{place} is a standby")));
+        }
+        let mut finding =
+            Finding::warning(phase, class).saying(format!("{place}: {}", self.message));
+        finding.fix.clone_from(&self.fix);
+        Some(finding)
+    }
+}
+
 /// The result of a check.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Report {
@@ -211,6 +261,10 @@ pub struct Report {
     pub tls: Tls,
     /// All that was found, in the order of the phases.
     pub findings: Vec<Finding>,
+    /// How each host is, if the URL names several. The rest is about the one that is used, or else
+    /// the one at which the check got furthest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostReport>,
     /// The phases that were passed.
     #[serde(skip)]
     pub passed: Vec<Phase>,
@@ -255,8 +309,38 @@ impl Report {
             server_version: None,
             tls: Tls::default(),
             findings: Vec::new(),
+            hosts: Vec::new(),
             passed: Vec::new(),
         }
+    }
+
+    /// One report of those on each host of `url`. A standby that waits for its turn is no failure as
+    /// long as another host takes writes.
+    pub fn of_several(url: &DatabaseUrl, reports: Vec<Self>) -> Self {
+        let hosts: Vec<_> = reports.iter().map(HostReport::of).collect();
+        let is_standby = |report: &Self| report.code == Some(Class::Standby);
+        let others = || reports.iter().filter(|report| !is_standby(report));
+        // Of those that fail the one at which the check got furthest tells most.
+        let furthest = others().filter_map(|report| report.phase).max();
+        let used = reports
+            .iter()
+            .position(|report| report.status == Status::Ok)
+            .or_else(|| {
+                let is_furthest = |report: &Self| !is_standby(report) && report.phase == furthest;
+                reports.iter().position(is_furthest)
+            })
+            .unwrap_or_default();
+        let Some(mut report) = reports.into_iter().nth(used) else {
+            return Self::new(url).finish();
+        };
+        report.tried = url.to_string();
+        if report.status == Status::Ok {
+            for host in &hosts {
+                report.findings.extend(host.beside());
+            }
+        }
+        report.hosts = hosts;
+        report.finish()
     }
 
     /// Adds a finding.
@@ -320,104 +404,5 @@ impl Report {
             Status::Ok => 0,
             Status::Error => self.code.map_or(1, Class::exit_status),
         }
-    }
-}
-
-/// The report for a terminal.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<11}{}", "tried", self.tried)?;
-        if !self.addresses.is_empty() {
-            writeln!(f, "{:<11}{}", "addresses", self.addresses.join(", "))?;
-        }
-        if let Some(version) = &self.server_version {
-            writeln!(f, "{:<11}PostgreSQL {version}", "server")?;
-        }
-        if let Some(method) = &self.authentication {
-            writeln!(f, "{:<11}{method}", "login")?;
-        }
-        self.tls.write(f)?;
-        for phase in &self.passed {
-            writeln!(f, "{:<4} ok    {}", phase.code(), phase.title())?;
-        }
-        for finding in &self.findings {
-            finding.write(f)?;
-        }
-        let word = match self.status {
-            Status::Ok => "OK",
-            Status::Error => "FAILED",
-        };
-        let code = self
-            .code
-            .map_or_else(String::new, |code| format!(" {code}"));
-        writeln!(f, "{word}{code}: {}", self.message)
-    }
-}
-
-impl Tls {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(version) = &self.version else {
-            if let Some(offered) = self.offered {
-                let how = if offered {
-                    "offered, not used"
-                } else {
-                    "not offered"
-                };
-                writeln!(f, "{:<11}{how}", "tls")?;
-            }
-            return Ok(());
-        };
-        let cipher = self.cipher.as_deref().unwrap_or("?");
-        let trust = match &self.problem {
-            None if self.trusted => "certificate trusted",
-            _ => "certificate NOT trusted",
-        };
-        writeln!(f, "{:<11}{version}, {cipher}, {trust}", "tls")?;
-        if let Some(certificate) = &self.certificate {
-            let days = certificate
-                .days_left
-                .map_or_else(String::new, |days| format!(", {days} days left"));
-            let names = certificate.names.join(", ");
-            writeln!(f, "{:<11}{} for {names}{days}", "", certificate.subject)?;
-            writeln!(f, "{:<11}by {}", "", certificate.issuer)?;
-            writeln!(f, "{:<11}SHA-256 {}", "", certificate.sha256)?;
-        }
-        Ok(())
-    }
-}
-
-impl Finding {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.severity {
-            Severity::Error => "ERROR",
-            Severity::Warning => "warn",
-            Severity::Info => "note",
-        };
-        let code = self
-            .code
-            .map_or_else(String::new, |code| format!("{code}: "));
-        writeln!(
-            f,
-            "{:<4} {word:<5} {code}{}",
-            self.phase.code(),
-            self.message
-        )?;
-        if let Some(error) = &self.server {
-            writeln!(f, "           server: {} {}", error.sqlstate, error.message)?;
-            for text in [&error.detail, &error.hint].into_iter().flatten() {
-                writeln!(f, "                   {text}")?;
-            }
-        }
-        if let Some(fix) = &self.fix {
-            let mut word = "fix:";
-            for line in fix.lines() {
-                writeln!(f, "           {word:<5}{line}")?;
-                word = "";
-            }
-        }
-        if let Some(look) = &self.look {
-            writeln!(f, "           see: {look}")?;
-        }
-        Ok(())
     }
 }

@@ -30,7 +30,7 @@ use super::{
     text::printable,
     wire::Stream,
 };
-use crate::database::url::{Ssl, SslMode};
+use crate::database::url::{SYSTEM_ROOTS, Ssl, SslMode};
 
 /// What the certificate has to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reads what `ssl` names. As in libpq only the root certificates that are named are trusted;
-    /// `system` names those of the operating system.
+    /// Reads what `ssl` names. Only the root certificates that are named are trusted; `system`, and
+    /// `verify-full` without any, mean those of the operating system.
     ///
     /// # Errors
     ///
@@ -60,9 +60,7 @@ impl Files {
     pub fn read(ssl: &Ssl) -> Result<Self, Box<Finding>> {
         let mut roots = RootCertStore::empty();
         match &ssl.root_cert {
-            Some(path) if path.as_os_str() == "system" => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            }
+            Some(path) if path.as_os_str() == SYSTEM_ROOTS => trust_the_systems(&mut roots),
             Some(path) => {
                 for certificate in certificates("sslrootcert", path)? {
                     roots
@@ -70,6 +68,7 @@ impl Files {
                         .map_err(|error| file_fault("sslrootcert", path, &error))?;
                 }
             }
+            None if ssl.mode == Some(SslMode::VerifyFull) => trust_the_systems(&mut roots),
             None => {}
         }
         let client = match (&ssl.cert, &ssl.key) {
@@ -106,6 +105,12 @@ impl Files {
     pub fn has_client_certificate(&self) -> bool {
         self.client.is_some()
     }
+}
+
+fn trust_the_systems(roots: &mut RootCertStore) {
+    let pem = migration::system_roots();
+    let found = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+    roots.add_parsable_certificates(found);
 }
 
 fn certificates(

@@ -167,6 +167,10 @@ async fn run(
 }
 
 /// What is there, and what the administrator may do.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is the answer to a question of its own"
+)]
 struct Facts {
     version: i32,
     version_text: String,

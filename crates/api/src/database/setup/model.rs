@@ -47,7 +47,7 @@ impl Names {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// No connection.
-    #[error("cannot connect as {role} to {place}: {source}")]
+    #[error("cannot connect as {role} to {place}: {}", plain(source))]
     Connect {
         /// The role that tried.
         role: String,
@@ -119,7 +119,7 @@ pub enum SetupError {
         fault: FileFault,
     },
     /// A statement failed.
-    #[error("cannot make the {what}: {source}")]
+    #[error("cannot make the {what}: {}", plain(source))]
     Statement {
         /// What it was to make.
         what: String,
@@ -127,7 +127,7 @@ pub enum SetupError {
         source: sqlx::Error,
     },
     /// A question to the server failed.
-    #[error("{0}")]
+    #[error("{}", plain(.0))]
     Database(#[from] sqlx::Error),
     /// All is made, and a role cannot log in with its URL.
     #[error(
@@ -142,6 +142,14 @@ pub enum SetupError {
         /// What came back.
         source: Box<SetupError>,
     },
+}
+
+/// What the server said, without the place in its source.
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        other => other.to_string(),
+    }
 }
 
 impl SetupError {

@@ -202,7 +202,7 @@ fn valid(
     until: DateTime<Utc>,
 ) -> Result<(), TlsError> {
     let time = |time: DateTime<Utc>| {
-        let time = ASN1Time::from_timestamp(time.timestamp()).map_err(|error| make(error))?;
+        let time = ASN1Time::from_timestamp(time.timestamp()).map_err(make)?;
         Ok(time.to_datetime())
     };
     params.not_before = time(now - BACKDATED)?;

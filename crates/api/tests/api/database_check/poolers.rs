@@ -74,6 +74,8 @@ server_login_retry = 1
         told.all
     );
     let told = expect(&through("pooled"), "PG45", 2, "max_prepared_statements").await;
+    let nameless = format!("{}?statement-cache-capacity=0", through("pooled"));
+    expect(&nameless, "", 0, "").await;
     let finding = told.finding("PG48").unwrap();
     assert!(
         finding["fix"]

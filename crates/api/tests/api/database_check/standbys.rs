@@ -6,7 +6,7 @@ use sqlx::Connection as _;
 
 use super::{
     Told, check, demand, expect,
-    servers::{PASSWORD, SUPERUSER_PASSWORD, Server, folder, run},
+    servers::{PASSWORD, SUPERUSER_PASSWORD, Server, folder, free_port, run},
 };
 
 const HBA: &str = "
@@ -58,6 +58,22 @@ async fn a_standby_is_told_in_every_state() {
     standby.start();
     let url = standby.url("app", "postgres");
     expect(&url, "PG34", 8, "primary").await;
+
+    // Among several hosts it waits for its turn.
+    let grant = "GRANT CREATE ON SCHEMA public TO app";
+    primary.sql("postgres", &[grant]).await;
+    let (first, second, nobody) = (standby.port, primary.port, free_port());
+    let several = format!(
+        "postgres://app:{PASSWORD}@localhost:{first},localhost:{nobody},localhost:{second}/postgres"
+    );
+    let told = expect(&several, "PG53", 7, "gatepost-migrate up").await;
+    let codes: Vec<_> = told.json["hosts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|host| host["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["PG34", "PG05", "PG53"]);
 
     // A smart stop waits for who is there, and lets nobody in.
     let session = standby.superuser("postgres").await;

@@ -100,7 +100,7 @@ async fn every_state_of_tls_is_told() {
         "{}",
         told.all
     );
-    expect(&url("app", "verify-full"), "PG16", 2, "sslrootcert").await;
+    expect(&url("app", "verify-ca"), "PG16", 2, "PEM").await;
 
     // Who may come in by which way.
     let told = expect(&url("tlsonly", "disable"), "PG11", 5, "verify-full").await;

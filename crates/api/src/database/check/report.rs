@@ -117,6 +117,7 @@ impl Finding {
 
 /// Whether the service could work there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DatabaseCheckStatus)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It could.
